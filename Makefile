@@ -1,0 +1,98 @@
+# GNU make. Put your own settings in config.mak, not here.
+#
+#   make deps                         install what building and testing need
+#   make                              build/cheops
+#   make demo                         three sites, the main job, cleaned up
+#   make check                        the tests that end within 15 minutes
+#   make check SANITIZE=address,undefined
+#   make install DESTDIR=/tmp/pkg PREFIX=/usr
+#   make V=1                          show the commands
+
+-include config.mak
+
+PREFIX     ?= /usr/local
+SBINDIR    ?= $(PREFIX)/sbin
+MANDIR     ?= $(PREFIX)/share/man
+INSTALL    ?= install
+PKG_CONFIG ?= pkg-config
+CFLAGS     ?= -O2 -g
+VERSION    := 0.1.0
+
+# The one list of packages: what a bare Debian 12 lacks to build, run and test.
+DEPS_BUILD := build-essential pkg-config libfuse3-dev libcurl4-openssl-dev \
+	libjansson-dev libyaml-dev librocksdb-dev uuid-dev libmicrohttpd-dev \
+	libgnutls28-dev nettle-dev
+DEPS_RUN   := fuse3 procps
+DEPS_CHECK := clang libcmocka-dev bats jq python3-yaml mandoc curl strace \
+	vim ed nano rsync git inotify-tools iproute2 nftables openssl gnutls-bin \
+	libclang-rt-14-dev etcd-server psmisc sudo
+
+PKGS := fuse3 libcurl jansson yaml-0.1 rocksdb uuid libmicrohttpd gnutls nettle
+
+comma := ,
+BUILD ?= build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+Q     := $(if $(V),,@)
+SAN   := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wvla -Wundef \
+	$(if $(WERROR),-Werror)
+
+# Strict C11 and no library paths: a core file that reaches for fuse, curl or
+# POSIX doesn't compile. The others ask pkg-config, and only when they are built.
+CORE_FLAGS  = -std=c11 -I. -MMD -MP -fno-common $(WARN) $(SAN) $(CFLAGS)
+WORLD_FLAGS = $(CORE_FLAGS) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+	      -DFUSE_USE_VERSION=312 -DCHEOPS_VERSION='"$(VERSION)"' $(WORLD_CFLAGS)
+WORLD_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+WORLD_LIBS  = $(shell $(PKG_CONFIG) --print-errors --libs $(PKGS)) -pthread
+CORE_LIBS   = -ljansson -lyaml -lnettle
+
+core_obj   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c))
+driver_obj := $(patsubst %.c,$(BUILD)/%.o,$(wildcard drivers/*/*.c))
+fs_obj     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/*.c))
+world_obj  := $(driver_obj) $(fs_obj)
+unit_bin   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+
+all: $(BUILD)/cheops
+
+$(BUILD)/cheops: $(world_obj) $(BUILD)/core.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $(SAN) $(LDFLAGS) -o $@ $^ $(WORLD_LIBS)
+
+$(BUILD)/core.a: $(core_obj)
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/world.a: $(driver_obj) $(filter-out $(BUILD)/fs/main.o,$(fs_obj))
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Unit tests of core link core alone; those of the rest are named world_*.
+$(BUILD)/tests/unit/test_world_%: tests/unit/test_world_%.c $(BUILD)/world.a $(BUILD)/core.a
+	@echo "  TEST  $*"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(WORLD_LIBS)
+
+$(BUILD)/tests/unit/test_%: tests/unit/test_%.c $(BUILD)/core.a
+	@echo "  TEST  $*"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(CORE_LIBS)
+
+$(BUILD)/core/%.o: core/%.c
+	@echo "  CC    $<"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CORE_FLAGS) -c -o $@ $<
+
+$(BUILD)/%.o: %.c
+	@echo "  CC    $<"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(WORLD_FLAGS) -c -o $@ $<
+
+deps:
+	tests/deps $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_CHECK)
+
+clean:
+	rm -rf build build-*
+
+.PHONY: all deps clean
+-include $(core_obj:.o=.d) $(world_obj:.o=.d) $(unit_bin:=.d)
