@@ -34,6 +34,8 @@ struct platform_job {
 				* done), so what is there is ours. */
 	struct ch_bytes spec;  /* APPLY: the effective spec. */
 	struct ch_hash effective; /* Its hash; OBSERVE: what should be there. */
+	bool secret;           /* Private: nothing of it in messages or
+				* observed, no rights for others on it. */
 };
 
 /* Borrowed by the callback while it runs. */
@@ -70,6 +72,10 @@ struct platform_ops {
 	 * with line and column where they are known. */
 	int (*check)(struct ch_bytes name, struct ch_bytes spec,
 		     struct err *reterr);
+	/* Copies the job. Without memory for that, done() is called at once, in
+	 * the caller's thread. */
+	/* Is @spec, or what begins like it, meant to be JSON or YAML? */
+	bool (*must_parse)(struct ch_bytes name, struct ch_bytes spec);
 	void (*submit)(struct platform *p, const struct platform_job *job);
 	void (*figures)(struct platform *p, struct platform_figures *ret);
 	/* Jobs that have not begun are dropped without an answer; returns when
@@ -82,7 +88,16 @@ struct platform {
 	struct platform_callbacks cb;
 };
 
-/* A resource is the file ROOT/NAME, holding the effective spec's bytes. */
+/*
+ * A resource is the file ROOT/NAME, holding the effective spec's bytes: mode
+ * 0644, of a secret 0600. @root is made when its parent is there; -ENOENT ...
+ * with a sentence when it cannot be used, -EBUSY when another agent uses it.
+ * Callbacks may come before this returns.
+ *
+ * It overwrites and removes regular files alone, and only such as are `owned`;
+ * a file of equal bytes is adopted. Anything else there is -EEXIST, tried
+ * again every 30 s.
+ */
 int platform_directory_open(const char *root,
 			    const struct platform_callbacks *cb,
 			    struct platform **ret_platform,

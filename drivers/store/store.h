@@ -39,7 +39,8 @@ void store_close(struct store *s);
 /*
  * Apply @b as a whole. With @sync it is on disk when this returns 0. Any
  * error means that it is unknown whether @b was applied, and that the store
- * takes no further batch: -EIO, -ENOSPC. Then close and open it again.
+ * takes no further batch (-EIO): -EIO, -ENOSPC, -ENOMEM. Then close and open
+ * it again. Of COL_LIVE, and of nothing, there is nothing to sync.
  */
 int store_commit(struct store *s, const struct ch_batch *b, bool sync,
 		 struct err *reterr);

@@ -1,0 +1,650 @@
+/* change.c -- what users ask for becomes writes of records. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/context.h"
+#include "core/engine.h"
+#include "core/name.h"
+#include "core/place.h"
+#include "core/wire.h"
+
+#define REMOVED_MAX 512 /* Sites that one deletion remembers. */
+
+/* The record a change is made to, before and after. */
+struct edit {
+	struct record r, old;
+	uint64_t seq;
+	bool was_stored; /* Else old is what a certificate knows. */
+};
+
+static int edit_open(struct ch_engine *e, struct ch_bytes name, struct edit *x)
+{
+	int rc;
+
+	memset(x, 0, sizeof(*x));
+	record_init(&x->r);
+	record_init(&x->old);
+	rc = keep_load(e, name, &x->old, &x->seq);
+	x->was_stored = rc == 0;
+	if (rc == -ENOENT)
+		rc = keep_fresh(e, name, &x->old);
+	return rc < 0 ? rc : record_copy(&x->r, &x->old);
+}
+
+static void edit_close(struct edit *x)
+{
+	record_release(&x->r);
+	record_release(&x->old);
+}
+
+static int edit_save(struct ch_engine *e, struct edit *x)
+{
+	return keep_save(e, &x->r, x->was_stored ? &x->old : NULL, x->seq, NULL,
+			 NULL);
+}
+
+/* Write @entry, its payload made from its fields. */
+static int put(struct ch_engine *e, struct record *r, const struct vv *ctx,
+	       struct entry *entry)
+{
+	struct strbuf payload = STRBUF_INIT;
+	int rc;
+
+	entry->dot = engine_dot(e);
+	if (!entry->hlc)
+		entry->hlc = engine_hlc(e);
+	entry_payload(entry, &payload);
+	entry->payload = strbuf_bytes(&payload);
+	rc = strbuf_error(&payload);
+	if (rc == 0)
+		rc = record_write(r, ctx, entry);
+	strbuf_release(&payload);
+	return rc;
+}
+
+int sites_set(struct ch_engine *e, struct record *r, uint16_t type,
+	      const struct ch_id *site, struct ch_bytes name, bool in)
+{
+	const struct site_value value = {.in = in, .name = name};
+	struct entry entry = {.type = type};
+	struct strbuf v = STRBUF_INIT;
+	int rc;
+
+	entry.sub = (struct ch_bytes){site->b, sizeof(site->b)};
+	site_value_encode(&value, &v);
+	entry.value = strbuf_bytes(&v);
+	rc = strbuf_error(&v);
+	if (rc == 0)
+		rc = put(e, r, NULL, &entry);
+	strbuf_release(&v);
+	return rc;
+}
+
+static int set_mode(struct ch_engine *e, struct record *r, bool of_spec,
+		    const struct mode_value *mode)
+{
+	struct entry entry = {.type = ENTRY_MODE};
+	struct strbuf v = STRBUF_INIT;
+	int rc;
+
+	entry.sub = ch_str(of_spec ? "spec" : "");
+	mode_value_encode(mode, &v);
+	entry.value = strbuf_bytes(&v);
+	rc = strbuf_error(&v);
+	if (rc == 0)
+		rc = put(e, r, NULL, &entry);
+	strbuf_release(&v);
+	return rc;
+}
+
+/* A new lineage of this name, and we its witness. */
+static int make(struct ch_engine *e, struct record *r,
+		const struct ch_id *lineage, struct ch_bytes user)
+{
+	struct entry entry = {
+		.type = ENTRY_MADE, .lineage = *lineage, .user = user};
+	int rc = put(e, r, NULL, &entry);
+
+	if (rc == 0 && !resource_is_witness(r, &e->cfg.self))
+		rc = sites_set(e, r, ENTRY_WITNESS, &e->cfg.self,
+			       engine_name(e), true);
+	return rc;
+}
+
+static struct ch_id new_lineage(struct ch_engine *e, struct ch_bytes name)
+{
+	/* Of our own life and a number never used twice: as unique as a
+	 * random one, and the same in each run of a simulation. */
+	static const char domain[] = "cheops lineage 1\n";
+	struct strbuf sb = STRBUF_INIT;
+	struct ch_bytes part[3];
+	struct ch_hash hash;
+	struct ch_id id;
+
+	wire_put_raw(&sb, e->me.site.b, 16);
+	wire_put_u32(&sb, e->me.epoch);
+	wire_put_u32(&sb, e->me.nonce);
+	wire_put_u64(&sb, e->seq + 1);
+	part[0] = (struct ch_bytes){domain, sizeof(domain) - 1};
+	part[1] = strbuf_bytes(&sb);
+	part[2] = name;
+	hash_sum(part, 3, &hash);
+	e->u->arena->bad |= sb.bad;
+	strbuf_release(&sb);
+	memcpy(id.b, hash.b, sizeof(id.b));
+	/* RFC 9562: version 8, made as its maker likes. */
+	id.b[6] = (uint8_t)((id.b[6] & 0x0f) | 0x80);
+	id.b[8] = (uint8_t)((id.b[8] & 0x3f) | 0x80);
+	return id;
+}
+
+/* All that an earlier resource of this name left, but who is still owed its
+ * removal. */
+static int clear(struct ch_engine *e, struct record *r)
+{
+	size_t i = 0;
+
+	while (i < r->n) {
+		struct entry *entry = &r->v[i];
+		struct site_value value;
+		struct ch_id site;
+
+		if (entry->type == ENTRY_WITNESS) {
+			i++;
+			continue;
+		}
+		if (entry->type == ENTRY_SITE && entry_site(entry, &site) == 0 &&
+		    site_value_decode(entry->value, &value) == 0) {
+			int rc;
+
+			if (!value.in) {
+				i++;
+				continue;
+			}
+			rc = sites_set(e, r, ENTRY_SITE, &site, value.name,
+				       false);
+			if (rc < 0)
+				return rc;
+			i = 0;
+			continue;
+		}
+		record_drop(r, entry->type, entry->sub, NULL);
+		i = 0;
+	}
+	return 0;
+}
+
+static int do_mkdir(struct ch_engine *e, const struct ch_submit *s)
+{
+	const struct mode_value mode = {s->mode, s->owner, s->group};
+	struct err err = ERR_INIT;
+	struct ch_id lineage;
+	struct edit x;
+	int rc;
+
+	rc = name_check_resource(s->name, &err);
+	if (rc < 0) {
+		update_done(e, s->token, rc, "%s", err.text);
+		return 0;
+	}
+	rc = edit_open(e, s->name, &x);
+	if (rc == 0 && resource_is_there(&x.r)) {
+		update_done(e, s->token, -EEXIST, "it is there already");
+		goto out;
+	}
+	lineage = new_lineage(e, s->name);
+	if (rc == 0)
+		rc = clear(e, &x.r);
+	if (rc == 0)
+		rc = make(e, &x.r, &lineage, s->user);
+	if (rc == 0)
+		rc = set_mode(e, &x.r, false, &mode);
+	if (rc == 0)
+		rc = edit_save(e, &x);
+	if (rc == 0)
+		rc = plan_fresh(e, s->name);
+	if (rc == 0)
+		update_done(e, s->token, 0, "%s", "");
+out:
+	edit_close(&x);
+	return rc;
+}
+
+/* Open an edit of a resource that is there; else 1, and @s is answered. */
+static int edit_there(struct ch_engine *e, const struct ch_submit *s,
+		      struct edit *x)
+{
+	int rc = edit_open(e, s->name, x);
+
+	if (rc == 0 && !resource_is_there(&x->r)) {
+		update_done(e, s->token, -ENOENT, "there is no such resource");
+		rc = 1;
+	}
+	return rc;
+}
+
+static int answer(struct ch_engine *e, const struct ch_submit *s, int rc)
+{
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		update_done(e, s->token, 0, "%s", "");
+	return 0;
+}
+
+static int see_in(void *arg, const struct resource_site *s)
+{
+	*(size_t *)arg += s->in;
+	return 0;
+}
+
+/* The N of .trash/NAME@SITE-N: greater than any that we still show. */
+static int trash_number(struct ch_engine *e, uint32_t *ret_n)
+{
+	uint64_t n;
+	int rc = db_get_u64(e, COL_SYS, "trash", &n);
+
+	if (rc == 0)
+		rc = db_put_u64(e, COL_SYS, "trash", n + 1);
+	*ret_n = (uint32_t)(n + 1);
+	return rc;
+}
+
+static int bury(struct ch_engine *e, const struct ch_submit *s,
+		struct record *r)
+{
+	struct resource_site also[REMOVED_MAX];
+	struct ch_id gone[REMOVED_MAX];
+	struct strbuf image = STRBUF_INIT;
+	struct entry tomb = {
+		.type = ENTRY_TOMB,
+		.lineage = resource_lineage(r),
+		.user = s->user,
+		.value = engine_name(e),
+	};
+	size_t n;
+	int rc;
+
+	n = plan_removed_by(e, s->name, s->group_id, gone, REMOVED_MAX);
+	for (size_t i = 0; i < n; i++)
+		also[i] = (struct resource_site){
+			.id = gone[i], .name = member_name(e, &gone[i])};
+	image_make(r, also, n, &image);
+	tomb.image = strbuf_bytes(&image);
+	rc = strbuf_error(&image);
+	if (rc == 0)
+		rc = trash_number(e, &tomb.number);
+	if (rc == 0)
+		rc = put(e, r, NULL, &tomb);
+	if (rc == 0) {
+		record_drop(r, ENTRY_MADE, ch_str(""), NULL);
+		record_drop(r, ENTRY_SPEC, ch_str(""), NULL);
+	}
+	strbuf_release(&image);
+	return rc;
+}
+
+static int do_rmdir(struct ch_engine *e, const struct ch_submit *s)
+{
+	struct edit x;
+	size_t in = 0;
+	int rc = edit_there(e, s, &x);
+
+	if (rc == 0)
+		rc = resource_sites(&x.r, see_in, &in);
+	if (rc == 0 && in) {
+		update_done(e, s->token, -ENOTEMPTY,
+			    "it still has %zu site%s: remove their "
+			    "directories first, or use rm -r",
+			    in, in == 1 ? "" : "s");
+		rc = 1;
+	}
+	if (rc == 0)
+		rc = bury(e, s, &x.r);
+	if (rc == 0)
+		rc = edit_save(e, &x);
+	edit_close(&x);
+	return answer(e, s, rc);
+}
+
+static int do_site_add(struct ch_engine *e, const struct ch_submit *s)
+{
+	struct ch_id site;
+	struct edit x;
+	int rc = edit_there(e, s, &x);
+
+	if (rc == 0 && member_id(e, s->site, &site) < 0) {
+		update_done(e, s->token, -ENXIO,
+			    "no site '%.*s' is known here: see .sites/",
+			    (int)s->site.len, (const char *)s->site.p);
+		rc = 1;
+	}
+	if (rc == 0 && resource_site_in(&x.r, &site)) {
+		update_done(e, s->token, -EEXIST, "that site is in already");
+		rc = 1;
+	}
+	if (rc == 0) {
+		/* Undone in time it comes back whole; later it starts anew. */
+		if (!plan_is_in_grace(e, s->name, &site))
+			record_drop(&x.r, ENTRY_PATCH,
+				    (struct ch_bytes){site.b, 16}, NULL);
+		rc = sites_set(e, &x.r, ENTRY_SITE, &site, s->site, true);
+	}
+	if (rc == 0)
+		rc = edit_save(e, &x);
+	edit_close(&x);
+	return answer(e, s, rc);
+}
+
+static int do_site_del(struct ch_engine *e, const struct ch_submit *s)
+{
+	struct ch_id site;
+	struct edit x;
+	int rc = edit_there(e, s, &x);
+
+	if (rc == 0 && (member_id(e, s->site, &site) < 0 ||
+			!resource_site_in(&x.r, &site))) {
+		update_done(e, s->token, -ENOENT, "that site is not in");
+		rc = 1;
+	}
+	if (rc == 0)
+		rc = plan_removed(e, s->name, s->group_id, &site);
+	if (rc == 0)
+		rc = sites_set(e, &x.r, ENTRY_SITE, &site, s->site, false);
+	if (rc == 0)
+		rc = edit_save(e, &x);
+	edit_close(&x);
+	return answer(e, s, rc);
+}
+
+/* A spec that did not know of a deletion is kept by this write, so its sites
+ * are too: they stood in the tombstone alone. */
+static int settle_tombs(struct ch_engine *e, struct record *r)
+{
+	const struct entry *tomb;
+	size_t pos = 0;
+
+	while ((tomb = record_next(r, ENTRY_TOMB, &pos))) {
+		/* Bytes stay where they are; entries move when one is added,
+		 * but those of sites stand behind tombstones. */
+		const struct ch_bytes image = tomb->image;
+		struct entry was;
+		size_t at = 0;
+
+		while (image_next(image, &at, &was) > 0) {
+			struct site_value value;
+			struct ch_id site;
+			int rc;
+
+			if (was.type != ENTRY_SITE ||
+			    entry_site(&was, &site) < 0 ||
+			    site_value_decode(was.value, &value) < 0)
+				continue;
+			rc = sites_set(e, r, ENTRY_SITE, &site, value.name,
+				       true);
+			if (rc < 0)
+				return rc;
+		}
+	}
+	record_drop(r, ENTRY_TOMB, ch_str(""), NULL);
+	return 0;
+}
+
+static int write_spec(struct ch_engine *e, struct record *r,
+		      const struct ch_submit *s, const struct context *ctx)
+{
+	const struct entry *shown = resource_spec(r);
+	struct entry entry = {
+		.type = ENTRY_SPEC,
+		.lineage = resource_lineage(r),
+		.user = s->user,
+		.body = {s->prepared.hash, s->body.len},
+		.syntax = s->prepared.syntax,
+		.flags = s->prepared.secret ? ENTRY_SECRET : 0,
+	};
+	int rc;
+
+	if (s->context.len) {
+		entry.has_base = ctx->has_base;
+		entry.base_vid = ctx->base_vid;
+		entry.base = ctx->base;
+		entry.base_syntax = ctx->base_syntax;
+	} else if (shown) {
+		entry.has_base = true;
+		entry_vid(shown, &entry.base_vid);
+		entry.base = shown->body;
+		entry.base_syntax = shown->syntax;
+	}
+	rc = keep_body(e, &entry.body.hash, s->body);
+	if (rc == 0 && entry.has_base) {
+		/* A base that has been let go of meanwhile is no base. */
+		bool has = keep_has_body(e, &entry.base, &rc);
+
+		entry.has_base = has;
+	}
+	if (rc == 0)
+		rc = settle_tombs(e, r);
+	return rc < 0 ? rc
+		      : put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
+}
+
+/* The driver is chosen once, with the first spec. */
+static int choose_driver(struct ch_engine *e, struct record *r)
+{
+	struct entry entry = {.type = ENTRY_DRIVER};
+
+	if (resource_driver(r).len)
+		return 0;
+	entry.value = ch_str(e->cfg.driver_default);
+	return put(e, r, NULL, &entry);
+}
+
+static int write_patch(struct ch_engine *e, struct record *r,
+		       const struct ch_submit *s, const struct context *ctx,
+		       const struct ch_id *site)
+{
+	struct entry entry = {
+		.type = ENTRY_PATCH,
+		.sub = {site->b, sizeof(site->b)},
+		.user = s->user,
+		.body = {s->prepared.hash, s->body.len},
+		.syntax = s->prepared.syntax,
+		.flags = s->prepared.secret ? ENTRY_SECRET : 0,
+	};
+	int rc = 0;
+
+	if (!place_trim(s->body).len) { /* An empty line clears it. */
+		entry.body.len = 0;
+		entry.syntax = 0;
+	}
+	if (entry.body.len)
+		rc = keep_body(e, &entry.body.hash, s->body);
+	return rc < 0 ? rc
+		      : put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
+}
+
+static int write_driver(struct ch_engine *e, struct record *r,
+			const struct ch_submit *s, const struct context *ctx)
+{
+	struct entry entry = {.type = ENTRY_DRIVER, .user = s->user};
+
+	entry.value = place_trim(s->body);
+	return put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
+}
+
+static int do_write(struct ch_engine *e, const struct ch_submit *s)
+{
+	struct context ctx;
+	struct ch_id site;
+	struct edit x;
+	int rc;
+
+	context_init(&ctx);
+	rc = edit_there(e, s, &x);
+	if (rc == 0 && s->context.len)
+		rc = context_decode(s->context, &ctx);
+	if (rc == -EPROTO) {
+		update_done(e, s->token, -EIO, "the open file is damaged");
+		rc = 1;
+	}
+	if (rc == 0)
+		vv_clamp(&ctx.clock, &x.r.clock);
+	if (rc == 0 && s->file == CH_FILE_PATCH &&
+	    (member_id(e, s->site, &site) < 0 ||
+	     !resource_site_in(&x.r, &site))) {
+		update_done(e, s->token, -ENOENT, "that site is not in");
+		rc = 1;
+	}
+	if (rc == 0 && s->file == CH_FILE_SITES) {
+		rc = sites_write(e, &x.r, &x.old, s,
+				 s->context.len ? &ctx.clock : NULL);
+	} else if (rc == 0 && s->file == CH_FILE_SPEC) {
+		rc = write_spec(e, &x.r, s, &ctx);
+		if (rc == 0)
+			rc = choose_driver(e, &x.r);
+	} else if (rc == 0 && s->file == CH_FILE_PATCH) {
+		rc = write_patch(e, &x.r, s, &ctx, &site);
+	} else if (rc == 0) {
+		rc = write_driver(e, &x.r, s, &ctx);
+	}
+	if (rc == 0)
+		rc = edit_save(e, &x);
+	edit_close(&x);
+	context_release(&ctx);
+	return answer(e, s, rc);
+}
+
+static int do_mode(struct ch_engine *e, const struct ch_submit *s)
+{
+	const struct mode_value mode = {s->mode, s->owner, s->group};
+	struct edit x;
+	int rc = edit_there(e, s, &x);
+
+	if (rc == 0)
+		rc = set_mode(e, &x.r, s->of_spec, &mode);
+	if (rc == 0)
+		rc = edit_save(e, &x);
+	edit_close(&x);
+	return answer(e, s, rc);
+}
+
+/* Entries of an image become writes of ours. */
+static int restore(struct ch_engine *e, struct record *r,
+		   const struct stored_trash *t, struct ch_bytes user)
+{
+	struct entry was;
+	size_t pos = 0;
+	int rc = clear(e, r);
+
+	if (rc == 0)
+		rc = make(e, r, &t->lineage, user);
+	while (rc == 0 && image_next(t->image, &pos, &was) > 0) {
+		struct site_value value;
+		struct ch_id site;
+
+		switch (was.type) {
+		case ENTRY_MADE:
+		case ENTRY_WITNESS:
+			break;
+		case ENTRY_SITE:
+			if (entry_site(&was, &site) == 0 &&
+			    site_value_decode(was.value, &value) == 0)
+				rc = sites_set(e, r, ENTRY_SITE, &site,
+					       value.name, true);
+			break;
+		case ENTRY_SPEC: {
+			/* Concurrent ones stay concurrent: they see no dots. */
+			static const struct vv nothing;
+
+			was.has_base = false;
+			rc = put(e, r, &nothing, &was);
+			break;
+		}
+		default:
+			rc = put(e, r, NULL, &was);
+			break;
+		}
+	}
+	return rc;
+}
+
+static int do_restore(struct ch_engine *e, const struct ch_submit *s)
+{
+	struct strbuf value = STRBUF_INIT;
+	struct stored_trash t;
+	struct edit x;
+	int rc;
+
+	rc = edit_open(e, s->name, &x);
+	if (rc == 0)
+		rc = db_get(e, COL_TRASH, s->trash, &value);
+	if (rc == -ENOENT) {
+		update_done(e, s->token, rc, "that is not in .trash");
+		rc = 1;
+	}
+	if (rc == 0 && stored_trash_decode(strbuf_bytes(&value), &t) < 0)
+		rc = -EIO;
+	if (rc == 0 && resource_is_there(&x.r)) {
+		update_done(e, s->token, -EEXIST,
+			    "there is a resource of that name");
+		rc = 1;
+	}
+	if (rc == 0 && !ch_bytes_equal(t.name, s->name)) {
+		update_done(e, s->token, -EPERM,
+			    "it was called '%.*s' and can only come back so",
+			    (int)t.name.len, (const char *)t.name.p);
+		rc = 1;
+	}
+	if (rc == 0)
+		rc = restore(e, &x.r, &t, s->user);
+	if (rc == 0)
+		rc = edit_save(e, &x);
+	if (rc == 0)
+		update_notice(e, "restored", s->name, engine_name(e), NULL,
+			      s->user, "%s", "");
+	if (rc == 0)
+		rc = keep_drop_trash(e, s->trash);
+	strbuf_release(&value);
+	edit_close(&x);
+	return answer(e, s, rc);
+}
+
+static int do_forget(struct ch_engine *e, const struct ch_submit *s)
+{
+	int rc = keep_drop_trash(e, s->trash);
+
+	if (rc == -ENOENT) {
+		update_done(e, s->token, rc, "that is not in .trash");
+		return 0;
+	}
+	return answer(e, s, rc);
+}
+
+int change_submit(struct ch_engine *e, const struct ch_submit *s)
+{
+	switch (s->op) {
+	case CH_MKDIR:
+		return do_mkdir(e, s);
+	case CH_RMDIR:
+		return do_rmdir(e, s);
+	case CH_SITE_ADD:
+		return do_site_add(e, s);
+	case CH_SITE_DEL:
+		return do_site_del(e, s);
+	case CH_WRITE:
+		return do_write(e, s);
+	case CH_MODE:
+		return do_mode(e, s);
+	case CH_RESTORE:
+		return do_restore(e, s);
+	case CH_FORGET:
+		return do_forget(e, s);
+	case CH_ADDRESS:
+		return member_set_address(e, s);
+	case CH_LABELS:
+		return member_set_labels(e, s);
+	case CH_WAIT:
+		return wait_start(e, s);
+	}
+	return 0;
+}

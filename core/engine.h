@@ -1,0 +1,245 @@
+/*
+ * engine.h -- the inside of the engine: what its parts share.
+ *
+ *	engine.c    the door: ch_step() and its one switch
+ *	update.c    what goes out
+ *	db.c        the store, with the round's own changes over it
+ *	keep.c      records and bodies kept and let go
+ *	change.c    what users ask for
+ *	sites.c     the file sites, read and edited
+ *	member.c    sites known, and whose heartbeat is heard
+ *	outbox.c    what each site has yet to be told
+ *	exchange.c  messages in and out
+ *	plan.c      which driver job is due
+ *	wait.c      users who wait until it is done
+ *
+ * Convention: a function that returns int gives 0, or below zero when the
+ * engine cannot go on (-ENOMEM, -EIO): then ch_step() returns that. What a
+ * user or a site did wrong is an answer, not such an error.
+ */
+#ifndef CHEOPS_CORE_ENGINE_H
+#define CHEOPS_CORE_ENGINE_H
+
+#include "core/arena.h"
+#include "core/cheops.h"
+#include "core/err.h"
+#include "core/map.h"
+#include "core/record.h"
+#include "core/resource.h"
+#include "core/stored.h"
+#include "core/vv.h"
+
+struct peer;
+struct act;
+struct waiter;
+
+#define CH_RUNNING_MAX 16 /* Driver jobs under way. */
+
+struct db {
+	const struct ch_reader *store;
+	struct map overlay; /* u8 column, key -> struct over. */
+};
+
+struct ch_engine {
+	struct ch_config cfg;
+	struct actor me;
+	uint64_t seq;      /* Of our last dot. */
+	uint64_t hlc;      /* Last one issued or seen. */
+	uint64_t out_seq;  /* Last outbox sequence. */
+	uint64_t last_id;  /* Of sends and jobs. */
+	uint64_t rng;
+	uint64_t now_ms, wall_ms, start_ms;
+	uint64_t run_ms;   /* Running time of all earlier lives. */
+	uint64_t run_saved_ms; /* now_ms when it was last stored. */
+	uint64_t count;    /* Resources that are there. */
+	bool started;
+
+	struct db db;
+	struct ch_update *u; /* Of the step under way. */
+
+	char *labels; /* What cfg.labels points at, once a user wrote them. */
+	struct peer **peers; /* Sorted by nothing; few. */
+	size_t n_peers, alloc_peers;
+
+	struct map acts; /* Name -> struct act: what is not settled. */
+	struct act **due; /* Binary heap by due_ms. */
+	size_t n_due, alloc_due;
+	struct act *running[CH_RUNNING_MAX];
+	struct act *look_first, **look_last; /* To be looked at. */
+	struct strbuf scrub; /* The last name that was observed. */
+	uint64_t scrub_ms;   /* When the next one is. */
+	bool scrubbed;       /* All records were looked at once. */
+
+	struct waiter *waiters;
+	struct ch_hash *sweep; /* Bodies that perhaps nobody needs. */
+	size_t n_sweep, alloc_sweep;
+};
+
+/* update.c */
+void update_done(struct ch_engine *e, uint64_t token, int err, const char *fmt,
+		 ...) __attribute__((format(printf, 4, 5)));
+void update_stale(struct ch_engine *e, enum ch_stale_what what,
+		  struct ch_bytes name, struct ch_bytes site, bool added);
+/* @version NULL: none. */
+void update_notice(struct ch_engine *e, const char *event,
+		   struct ch_bytes resource, struct ch_bytes site,
+		   const struct version *version, struct ch_bytes user,
+		   const char *fmt, ...)
+	__attribute__((format(printf, 7, 8)));
+struct ch_job *update_job(struct ch_engine *e);
+struct ch_send *update_send(struct ch_engine *e);
+struct ch_reply *update_reply(struct ch_engine *e, uint64_t token,
+			      unsigned int status);
+/* The engine has to be stepped by then. */
+void update_by(struct ch_engine *e, uint64_t ms);
+
+/* db.c */
+void db_release(struct db *db);
+void db_round(struct db *db); /* The last round is stored: forget it. */
+int db_get(struct ch_engine *e, enum ch_col col, struct ch_bytes key,
+	   struct strbuf *ret_value); /* 0, -ENOENT, below. */
+int db_put(struct ch_engine *e, enum ch_col col, struct ch_bytes key,
+	   struct ch_bytes value);
+int db_del(struct ch_engine *e, enum ch_col col, struct ch_bytes key);
+int db_put_u64(struct ch_engine *e, enum ch_col col, const char *key,
+	       uint64_t v);
+int db_get_u64(struct ch_engine *e, enum ch_col col, const char *key,
+	       uint64_t *ret_v); /* 0 and 0 when it is not there. */
+/* Of what is stored, without this round's changes. */
+int db_scan(struct ch_engine *e, enum ch_col col, struct ch_bytes prefix,
+	    struct ch_bytes from, ch_scan_fn *fn, void *arg);
+
+/* engine.c */
+uint64_t engine_hlc(struct ch_engine *e);
+void engine_see_hlc(struct ch_engine *e, uint64_t hlc);
+struct dot engine_dot(struct ch_engine *e);
+uint64_t engine_id(struct ch_engine *e);
+struct ch_bytes engine_name(const struct ch_engine *e); /* Our site's. */
+
+/* keep.c */
+/* A record and where it stands. @ret is initialized. 0, -ENOENT, below. */
+int keep_load(struct ch_engine *e, struct ch_bytes name, struct record *ret,
+	      uint64_t *ret_seq);
+/* As a new record for @name: knows what a dropped one has seen. */
+int keep_fresh(struct ch_engine *e, struct ch_bytes name, struct record *ret);
+/*
+ * Store @r in place of @old (NULL: none was there), with all that follows
+ * from the change: bodies, outbox, trash, count, notices, plan. @from: the
+ * site it came from, which needs nothing when @r is what it sent (@theirs);
+ * NULL: a write of ours.
+ */
+int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
+	      uint64_t old_seq, const struct ch_id *from,
+	      const struct record *theirs);
+/* Remove everything about @name here, but not from .trash. */
+int keep_forget(struct ch_engine *e, const struct record *r);
+bool keep_has_body(struct ch_engine *e, const struct body_ref *body,
+		   int *ret_rc);
+/* Store a body that came whole. */
+int keep_body(struct ch_engine *e, const struct ch_hash *hash,
+	      struct ch_bytes body);
+/* A chunk from a site. 1: taken; 0: not wanted or wrong; below. */
+int keep_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
+	       uint64_t len, struct ch_bytes bytes);
+/* First chunk of @body that is not here. */
+int keep_missing(struct ch_engine *e, const struct body_ref *body,
+		 uint32_t *ret_chunk);
+/* The trash entry is gone from here. */
+int keep_drop_trash(struct ch_engine *e, struct ch_bytes trash);
+int keep_start(struct ch_engine *e);
+int keep_sweep(struct ch_engine *e); /* At the start of a round. */
+/* What has been in .trash for 30 days that the agent ran. */
+int keep_expire(struct ch_engine *e);
+
+/* change.c */
+int change_submit(struct ch_engine *e, const struct ch_submit *s);
+/* How long after a mkdir a resource is held back unless it is quiet. */
+#define CHANGE_FRESH_MS 1000
+
+/* sites.c */
+/* Edit @r as the file sites says. @seen: what its writer had seen, NULL: all.
+ * 0; 1 when @s was answered with what is wrong; below. */
+int sites_write(struct ch_engine *e, struct record *r,
+		const struct record *old, const struct ch_submit *s,
+		const struct vv *seen);
+/* One site in or out, or its witness, in @r. */
+int sites_set(struct ch_engine *e, struct record *r, uint16_t type,
+	      const struct ch_id *site, struct ch_bytes name, bool in);
+
+/* member.c */
+struct peer *member_find(const struct ch_engine *e, const struct ch_id *site);
+struct peer *member_named(const struct ch_engine *e, struct ch_bytes name);
+/* A site by its name, ourselves included. -ENOENT: never heard of. */
+int member_id(const struct ch_engine *e, struct ch_bytes name,
+	      struct ch_id *ret_site);
+/* "" when it is not known. */
+struct ch_bytes member_name(const struct ch_engine *e,
+			    const struct ch_id *site);
+enum ch_heartbeat member_heartbeat(const struct ch_engine *e,
+				   const struct ch_id *site);
+int member_start(struct ch_engine *e);
+int member_tick(struct ch_engine *e);
+void member_release(struct ch_engine *e);
+int member_set_address(struct ch_engine *e, const struct ch_submit *s);
+int member_set_labels(struct ch_engine *e, const struct ch_submit *s);
+
+/* outbox.c */
+enum out_kind { OUT_RECORD = 1, OUT_REPORT = 2 };
+uint64_t outbox_next(struct ch_engine *e);
+int outbox_put(struct ch_engine *e, const struct ch_id *site, uint8_t kind,
+	       struct ch_bytes name, uint64_t old_seq, uint64_t seq);
+int outbox_del(struct ch_engine *e, const struct ch_id *site, uint64_t seq);
+/* At the start of a round: fill the windows on the store that are empty. */
+int outbox_round(struct ch_engine *e);
+/* 1 when @site has yet to acknowledge @seq; 0; below. */
+int outbox_has(struct ch_engine *e, const struct ch_id *site, uint64_t seq);
+
+/* exchange.c */
+int exchange_recv(struct ch_engine *e, const struct ch_event *ev);
+int exchange_answer(struct ch_engine *e, const struct ch_event *ev);
+int exchange_unsent(struct ch_engine *e, const struct ch_event *ev);
+int exchange_pump(struct ch_engine *e);
+
+/* plan.c */
+/* Something about @name changed: look at it again in this round. */
+int plan_touch(struct ch_engine *e, struct ch_bytes name);
+/* A new resource: hold it back a moment. */
+int plan_fresh(struct ch_engine *e, struct ch_bytes name);
+int plan_quiet(struct ch_engine *e, struct ch_bytes name);
+bool plan_is_fresh(const struct ch_engine *e, struct ch_bytes name);
+int plan_ran(struct ch_engine *e, const struct ch_ran *ran);
+int plan_changed(struct ch_engine *e, struct ch_bytes name);
+int plan_start(struct ch_engine *e);
+int plan_run(struct ch_engine *e);
+void plan_release(struct ch_engine *e);
+/* Who removed what lately: sites withdrawn by @group_id within grace. */
+int plan_removed(struct ch_engine *e, struct ch_bytes name, uint64_t group_id,
+		 const struct ch_id *site);
+size_t plan_removed_by(const struct ch_engine *e, struct ch_bytes name,
+		       uint64_t group_id, struct ch_id *v, size_t max);
+/* Was that site's withdrawal so recent that it can be undone whole? */
+bool plan_is_in_grace(const struct ch_engine *e, struct ch_bytes name,
+		      const struct ch_id *site);
+/* What we say of a resource, stored and put in the holders' outboxes. Fields
+ * of @say that are set by it: site, epoch, nonce, number, changed_ms. Observed:
+ * NULL p: as it was. 0, or below. */
+int say(struct ch_engine *e, const struct record *r, struct report *say);
+/* Nothing any more. */
+int say_nothing(struct ch_engine *e, struct ch_bytes name);
+/* A new holder came: it needs what we say. */
+int plan_report_to(struct ch_engine *e, struct ch_bytes name,
+		   const struct ch_id *site);
+
+/* say.c: our own reports. 0, -ENOENT, below; @buf holds what @ret borrows. */
+int report_load(struct ch_engine *e, struct ch_bytes name,
+		const struct ch_id *site, struct strbuf *buf,
+		struct report *ret_report, uint64_t *ret_seq);
+
+/* wait.c */
+int wait_start(struct ch_engine *e, const struct ch_submit *s);
+void wait_interrupt(struct ch_engine *e, uint64_t token);
+/* @name changed, or ("") any site's heartbeat or the time. */
+int wait_check(struct ch_engine *e, struct ch_bytes name);
+void wait_release(struct ch_engine *e);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * peer.h -- another site, as the engine remembers it.
+ *
+ * Shared by member.c (is it there), outbox.c (what it must be told) and
+ * exchange.c (what is under way with it).
+ */
+#ifndef CHEOPS_CORE_PEER_H
+#define CHEOPS_CORE_PEER_H
+
+#include "core/engine.h"
+
+#define PEER_QUEUE_MAX 256 /* Outbox entries that are kept in memory. */
+#define PEER_SENT_MAX 64   /* Bodies that it was sent lately. */
+#define PEERS_MAX 1024
+
+struct out_item {
+	uint8_t kind; /* enum out_kind */
+	uint64_t seq;
+	char *name;
+	size_t name_len;
+	bool flying; /* In the batch that is on its way. */
+};
+
+struct peer {
+	struct ch_id id; /* Zeros: the config names it, and it was never met. */
+	char *name, *address, *labels, *version;
+	bool address_by_hand;
+	uint32_t epoch, nonce;
+	uint64_t incarnation, not_after;
+
+	/* Heartbeat. */
+	uint64_t heard_ms;	/* Monotonic, by ourselves; 0: not in this life. */
+	uint64_t news_ms;	/* The same, by others. */
+	uint64_t heard_wall_ms; /* For people; from earlier lives too. */
+	enum ch_heartbeat heartbeat;
+	uint32_t rtt_ms;
+	int64_t skew_ms;
+	bool rtt_known, skew_known;
+	bool shown; /* COL_LIVE says what we know. */
+	uint64_t shown_ms;
+
+	/* What it has to be told. */
+	struct out_item *queue; /* PEER_QUEUE_MAX of them, oldest first. */
+	size_t n_queue;
+	bool more;	  /* The store has later ones than the queue. */
+	uint64_t backlog; /* All of them. */
+	struct ch_hash sent[PEER_SENT_MAX];
+	size_t n_sent;
+
+	/* Our batch on its way to it. */
+	uint64_t batch_no; /* Last one used. */
+	uint64_t flying;   /* Number of the one not acknowledged; 0: none. */
+	struct ch_want wants[MSG_WANTS_MAX];
+	size_t n_wants;
+
+	/* Exchanges under way that we began; 0: none. */
+	uint64_t push_id, beat_id, poll_id;
+	uint64_t next_push_ms, next_beat_ms, next_poll_ms;
+	uint32_t backoff_ms;
+
+	/* One that it began, and we hold. */
+	uint64_t held_token, held_until_ms;
+
+	/* The last batch of its that is durable here. */
+	uint32_t got_epoch, got_nonce;
+	uint64_t got_no;
+	/* It is owed an answer to a batch that came in an answer. */
+	bool owe_ack;
+	uint32_t ack_epoch, ack_nonce;
+	uint64_t ack_no;
+	uint8_t ack_status;
+	struct ch_want missing[MSG_WANTS_MAX];
+	size_t n_missing;
+};
+
+/* member.c */
+int member_add(struct ch_engine *e, const struct ch_id *id,
+	       struct ch_bytes name, struct ch_bytes address,
+	       struct peer **ret_peer);
+/* We heard from it, just now. */
+int member_heard(struct ch_engine *e, struct peer *p);
+/* What a hello says of its sender. */
+int member_hello(struct ch_engine *e, struct peer *p,
+		 const struct ch_frame *hello, const struct ch_from *from);
+/* What others say. */
+int member_news(struct ch_engine *e, const struct ch_member_news *news,
+		size_t n);
+int member_store(struct ch_engine *e, const struct peer *p);
+int member_show(struct ch_engine *e, struct peer *p);
+/* Do we beat that site by ourselves? */
+bool member_is_watched(const struct ch_engine *e, const struct peer *p);
+void peer_set(char **to, struct ch_bytes value, struct ch_engine *e);
+
+/* outbox.c */
+int outbox_count(struct ch_engine *e, struct peer *p);
+/* What flies has landed: it leaves the window. Or it has not: it stays. */
+void outbox_landed(struct peer *p);
+void outbox_crashed(struct peer *p);
+void outbox_release(struct peer *p);
+
+#endif

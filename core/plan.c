@@ -1,0 +1,915 @@
+/*
+ * plan.c -- which driver job is due here, and which must wait.
+ *
+ * For each resource two things are compared: what is desired of this site (the
+ * record), and what its driver was asked for (COL_JOB). Only a difference
+ * makes a job:
+ *
+ *	COL_JOB         the record says            then
+ *	nothing         in, a spec                 apply
+ *	begun           in, a spec                 apply again (it is idempotent)
+ *	applied, older  in, another version        apply
+ *	applied, same   in                         nothing; observe now and then
+ *	any             not in, or of a lineage    withdraw, once grace is over
+ *	                that is gone
+ *	any             in, another driver         withdraw with the old, then
+ *	                                           apply with the new
+ *	any             in, driver none            leave it: orphaned
+ *	nothing         out                        say so: the OUT entry goes
+ *
+ * A job is stored as begun in the batch that lets it out, so that after a
+ * crash what is on the platform is known to be ours.
+ *
+ * Absence is never removal: no record at all makes no job.
+ *
+ * An act is what memory knows of a resource that is not settled. An act with
+ * nothing left to do is freed.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/mem.h"
+#include "core/engine.h"
+#include "core/rng.h"
+
+#define RETRY_MIN_MS 1000u
+#define RETRY_MAX_MS 300000u
+#define LOOK_AGAIN_MS 2000u  /* Applied, but not healthy yet. */
+#define SCRUB_FIRST 512	     /* Records a round, in the first pass. */
+#define SCRUB_LATER 64	     /* Each SCRUB_STEP_MS, in later ones. */
+#define SCRUB_STEP_MS 640u
+#define SCRUB_REST_MS 60000u /* Between two passes. */
+
+struct removed {
+	struct removed *next;
+	uint64_t group_id, until_ms;
+	struct ch_id site;
+};
+
+struct act {
+	struct ch_bytes name; /* Behind the struct. */
+	uint64_t due_ms;      /* CH_NEVER: not in the heap. */
+	size_t heap_idx;
+
+	bool looking; /* On the list of those to be looked at. */
+	struct act *look_next;
+
+	uint64_t job; /* Running: its id; else 0. */
+	enum ch_verb verb;
+	struct stored_job asked; /* What it was asked; driver is not kept. */
+
+	bool observe;
+	uint64_t fresh_until_ms; /* 0: not held back. */
+	uint64_t withdraw_ms;	 /* Grace ends; 0: nothing to withdraw. */
+
+	uint32_t tries; /* Failed ones, of this verb and version. */
+	uint64_t retry_ms;
+	bool retry_never;
+	enum ch_verb tried;
+	struct version tried_version;
+
+	struct removed *removed;
+};
+
+/* The heap, by due_ms. */
+
+static void heap_swap(struct ch_engine *e, size_t i, size_t k)
+{
+	struct act *a = e->due[i], *b = e->due[k];
+
+	e->due[i] = b;
+	e->due[k] = a;
+	b->heap_idx = i;
+	a->heap_idx = k;
+}
+
+static void heap_up(struct ch_engine *e, size_t i)
+{
+	while (i && e->due[i]->due_ms < e->due[(i - 1) / 2]->due_ms) {
+		heap_swap(e, i, (i - 1) / 2);
+		i = (i - 1) / 2;
+	}
+}
+
+static void heap_down(struct ch_engine *e, size_t i)
+{
+	for (;;) {
+		size_t least = i, l = 2 * i + 1;
+
+		for (size_t k = l; k < l + 2 && k < e->n_due; k++)
+			if (e->due[k]->due_ms < e->due[least]->due_ms)
+				least = k;
+		if (least == i)
+			return;
+		heap_swap(e, i, least);
+		i = least;
+	}
+}
+
+static void undue(struct ch_engine *e, struct act *a)
+{
+	size_t i = a->heap_idx;
+
+	if (a->due_ms == CH_NEVER)
+		return;
+	a->due_ms = CH_NEVER;
+	heap_swap(e, i, e->n_due - 1);
+	e->n_due--;
+	if (i < e->n_due) {
+		heap_down(e, i);
+		heap_up(e, i);
+	}
+}
+
+/* Look at @a again by @ms, unless that happens earlier anyway. */
+static int due_by(struct ch_engine *e, struct act *a, uint64_t ms)
+{
+	if (ms >= a->due_ms)
+		return 0;
+	if (a->due_ms == CH_NEVER) {
+		if (e->n_due == e->alloc_due) {
+			size_t n = e->alloc_due ? 2 * e->alloc_due : 64;
+			struct act **v = mem_realloc(e->due, n * sizeof(*v));
+
+			if (!v)
+				return -ENOMEM;
+			e->due = v;
+			e->alloc_due = n;
+		}
+		a->heap_idx = e->n_due;
+		e->due[e->n_due++] = a;
+	}
+	a->due_ms = ms;
+	heap_up(e, a->heap_idx);
+	return 0;
+}
+
+static void look(struct ch_engine *e, struct act *a)
+{
+	if (a->looking)
+		return;
+	a->looking = true;
+	a->look_next = NULL;
+	*e->look_last = a;
+	e->look_last = &a->look_next;
+}
+
+static struct act *act_find(const struct ch_engine *e, struct ch_bytes name)
+{
+	return map_get(&e->acts, name);
+}
+
+static int act_get(struct ch_engine *e, struct ch_bytes name,
+		   struct act **ret_act)
+{
+	struct act *a = act_find(e, name);
+
+	if (!a) {
+		a = mem_alloc(sizeof(*a) + name.len);
+		if (!a)
+			return -ENOMEM;
+		memcpy(a + 1, name.p, name.len);
+		a->name = (struct ch_bytes){a + 1, name.len};
+		a->due_ms = CH_NEVER;
+		if (map_put(&e->acts, name, a) < 0) {
+			mem_free(a);
+			return -ENOMEM;
+		}
+	}
+	*ret_act = a;
+	return 0;
+}
+
+static void act_free(void *value)
+{
+	struct act *a = value;
+
+	while (a->removed) {
+		struct removed *x = a->removed;
+
+		a->removed = x->next;
+		mem_free(x);
+	}
+	mem_free(a);
+}
+
+void plan_release(struct ch_engine *e)
+{
+	map_release(&e->acts, act_free);
+	mem_free(e->due);
+}
+
+int plan_touch(struct ch_engine *e, struct ch_bytes name)
+{
+	struct act *a;
+	int rc = act_get(e, name, &a);
+
+	if (rc == 0)
+		look(e, a);
+	return rc;
+}
+
+int plan_fresh(struct ch_engine *e, struct ch_bytes name)
+{
+	struct act *a;
+	int rc = act_get(e, name, &a);
+
+	if (rc < 0)
+		return rc;
+	a->fresh_until_ms = e->now_ms + CHANGE_FRESH_MS;
+	return due_by(e, a, a->fresh_until_ms);
+}
+
+int plan_quiet(struct ch_engine *e, struct ch_bytes name)
+{
+	struct act *a = act_find(e, name);
+
+	if (a && a->fresh_until_ms) {
+		a->fresh_until_ms = 0;
+		look(e, a);
+	}
+	return 0;
+}
+
+bool plan_is_fresh(const struct ch_engine *e, struct ch_bytes name)
+{
+	const struct act *a = act_find(e, name);
+
+	return a && e->now_ms < a->fresh_until_ms;
+}
+
+int plan_removed(struct ch_engine *e, struct ch_bytes name, uint64_t group_id,
+		 const struct ch_id *site)
+{
+	struct removed *x;
+	struct act *a;
+	int rc = act_get(e, name, &a);
+
+	if (rc < 0)
+		return rc;
+	x = mem_alloc(sizeof(*x));
+	if (!x)
+		return -ENOMEM;
+	x->group_id = group_id;
+	x->site = *site;
+	x->until_ms = e->now_ms + e->cfg.grace_ms;
+	x->next = a->removed;
+	a->removed = x;
+	return due_by(e, a, x->until_ms);
+}
+
+size_t plan_removed_by(const struct ch_engine *e, struct ch_bytes name,
+		       uint64_t group_id, struct ch_id *v, size_t max)
+{
+	const struct act *a = act_find(e, name);
+	size_t n = 0;
+
+	for (const struct removed *x = a ? a->removed : NULL; x; x = x->next) {
+		bool have = false;
+
+		if (x->group_id != group_id || x->until_ms < e->now_ms)
+			continue;
+		for (size_t i = 0; i < n; i++)
+			have |= id_cmp(&v[i], &x->site) == 0;
+		if (!have && n < max)
+			v[n++] = x->site;
+	}
+	return n;
+}
+
+bool plan_is_in_grace(const struct ch_engine *e, struct ch_bytes name,
+		      const struct ch_id *site)
+{
+	const struct act *a = act_find(e, name);
+
+	for (const struct removed *x = a ? a->removed : NULL; x; x = x->next)
+		if (id_cmp(&x->site, site) == 0 && x->until_ms >= e->now_ms)
+			return true;
+	return false;
+}
+
+static void forget_removed(struct ch_engine *e, struct act *a)
+{
+	struct removed **at = &a->removed;
+
+	while (*at) {
+		struct removed *x = *at;
+
+		if (x->until_ms >= e->now_ms) {
+			at = &x->next;
+			continue;
+		}
+		*at = x->next;
+		mem_free(x);
+	}
+}
+
+/* Jobs. */
+
+static bool has_driver(const struct ch_engine *e, struct ch_bytes driver)
+{
+	for (size_t i = 0; i < e->cfg.n_drivers; i++)
+		if (ch_bytes_equal(ch_str(e->cfg.drivers[i]), driver))
+			return true;
+	return false;
+}
+
+static struct act **free_slot(struct ch_engine *e)
+{
+	for (size_t i = 0; i < CH_RUNNING_MAX; i++)
+		if (!e->running[i])
+			return &e->running[i];
+	return NULL;
+}
+
+static int put_job(struct ch_engine *e, struct ch_bytes name,
+		   const struct stored_job *job)
+{
+	struct strbuf value = STRBUF_INIT;
+	int rc;
+
+	stored_job_encode(job, &value);
+	rc = strbuf_error(&value);
+	if (rc == 0)
+		rc = db_put(e, COL_JOB, name, strbuf_bytes(&value));
+	strbuf_release(&value);
+	return rc;
+}
+
+/* What is known of one resource while it is looked at. */
+struct sight {
+	struct record r;
+	bool have; /* A record. */
+	bool in, out;
+	struct desired want;
+	struct version version; /* Of want. */
+	struct ch_bytes driver; /* Of the record; "" when none is chosen. */
+	struct strbuf job_buf;
+	struct stored_job job;
+	bool has_job;
+};
+
+static int sight_open(struct ch_engine *e, struct ch_bytes name,
+		      struct sight *s)
+{
+	uint64_t seq;
+	int rc;
+
+	memset(s, 0, sizeof(*s));
+	record_init(&s->r);
+	strbuf_init(&s->job_buf);
+	rc = keep_load(e, name, &s->r, &seq);
+	s->have = rc == 0;
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	if (s->have) {
+		s->in = resource_site_in(&s->r, &e->cfg.self);
+		s->out = resource_site_out(&s->r, &e->cfg.self);
+		resource_desired(&s->r, &e->cfg.self, &s->want);
+		s->version.vid = s->want.vid;
+		s->version.patch_vid = s->want.patch_vid;
+		s->driver = resource_driver(&s->r);
+	}
+	rc = db_get(e, COL_JOB, name, &s->job_buf);
+	s->has_job = rc == 0;
+	if (rc == 0 && stored_job_decode(strbuf_bytes(&s->job_buf), &s->job) < 0)
+		return -EIO;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static void sight_close(struct sight *s)
+{
+	record_release(&s->r);
+	strbuf_release(&s->job_buf);
+}
+
+/* What we said last, to change a part of it. */
+static int last_said(struct ch_engine *e, struct ch_bytes name,
+		     struct strbuf *buf, struct report *ret)
+{
+	uint64_t seq;
+	int rc = report_load(e, name, &e->cfg.self, buf, ret, &seq);
+
+	if (rc == -ENOENT) {
+		*ret = (struct report){.state = STATE_IDLE};
+		return 0;
+	}
+	return rc;
+}
+
+static int say_state(struct ch_engine *e, struct act *a, struct sight *s,
+		     enum state state, struct ch_bytes message)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct report r;
+	int rc = last_said(e, a->name, &buf, &r);
+
+	if (rc == 0) {
+		r.state = (uint8_t)state;
+		r.desired = s->version;
+		if (s->has_job && s->job.phase == JOB_APPLIED)
+			r.applied = s->job.version;
+		if (state == STATE_READY)
+			r.healthy = s->job.version;
+		else if (!version_equal(&r.healthy, &r.applied))
+			r.healthy = (struct version){0};
+		r.tries = a->tries;
+		r.next_try_ms = a->tries && !a->retry_never && !a->job
+					? e->wall_ms + (a->retry_ms > e->now_ms
+							 ? a->retry_ms -
+								   e->now_ms
+							 : 0)
+					: 0;
+		r.message = message;
+		if (state == STATE_IDLE || state == STATE_REMOVING) {
+			r.desired = (struct version){0};
+			if (!s->has_job)
+				r.applied = r.healthy = r.desired;
+		}
+		rc = say(e, &s->r, &r);
+	}
+	strbuf_release(&buf);
+	return rc;
+}
+
+/* 1: no slot is free, so it waits; 0; below. */
+static int start_job(struct ch_engine *e, struct act *a, struct sight *s,
+		     enum ch_verb verb)
+{
+	struct act **slot = free_slot(e);
+	struct ch_job *job;
+
+	if (!slot)
+		return 1;
+	job = update_job(e);
+	if (!job)
+		return -ENOMEM;
+	*slot = a;
+	a->job = engine_id(e);
+	a->verb = verb;
+	a->asked = s->job;
+	job->id = a->job;
+	job->verb = verb;
+	job->name = arena_str(e->u->arena, a->name);
+	job->driver = arena_str(e->u->arena, s->job.driver);
+	job->lineage = s->job.lineage;
+	job->owned = s->has_job;
+	job->effective = s->job.effective;
+	job->secret = s->want.secret;
+	if (verb == CH_APPLY) {
+		job->spec = s->want.spec.hash;
+		job->patch = s->want.patch.hash;
+		job->syntax = s->want.syntax;
+	}
+	return 0;
+}
+
+/* Is it too early to try @verb again? */
+static bool must_wait(struct ch_engine *e, const struct act *a,
+		      enum ch_verb verb, const struct version *version)
+{
+	if (!a->tries || a->tried != verb ||
+	    !version_equal(&a->tried_version, version))
+		return false;
+	return a->retry_never || e->now_ms < a->retry_ms;
+}
+
+static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	int rc;
+
+	if (!a->withdraw_ms) {
+		a->withdraw_ms = e->now_ms + e->cfg.grace_ms;
+		rc = s->in ? 0
+			   : say_state(e, a, s, STATE_REMOVING, ch_str(""));
+		if (rc < 0)
+			return rc;
+	}
+	if (e->now_ms < a->withdraw_ms)
+		return due_by(e, a, a->withdraw_ms);
+	if (must_wait(e, a, CH_WITHDRAW, &s->job.version))
+		return due_by(e, a, a->retry_ms);
+	if (a->tried != CH_WITHDRAW)
+		a->tries = 0;
+	rc = start_job(e, a, s, CH_WITHDRAW);
+	if (rc > 0)
+		look(e, a);
+	return rc < 0 ? rc : 0;
+}
+
+static int apply(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	const struct stored_job was = s->job;
+	bool had = s->has_job;
+	int rc;
+
+	if (must_wait(e, a, CH_APPLY, &s->version))
+		return a->retry_never ? 0 : due_by(e, a, a->retry_ms);
+	if (!free_slot(e)) {
+		look(e, a);
+		return 0;
+	}
+	if (a->tried != CH_APPLY ||
+	    !version_equal(&a->tried_version, &s->version))
+		a->tries = 0;
+	s->job = (struct stored_job){
+		.phase = JOB_BEGUN,
+		.driver = s->driver,
+		.lineage = s->want.lineage,
+		.version = s->version,
+		.effective = had ? was.effective : (struct ch_hash){{0}},
+	};
+	/* Ours is what a job of ours put there, this lineage or another. */
+	rc = start_job(e, a, s, CH_APPLY);
+	if (rc == 0)
+		rc = put_job(e, a->name, &s->job);
+	if (rc == 0)
+		rc = say_state(e, a, s, STATE_APPLYING, ch_str(""));
+	return rc;
+}
+
+static bool driver_is(struct ch_bytes driver, const char *word)
+{
+	return ch_bytes_equal(driver, ch_str(word));
+}
+
+/* Nothing of ours is on the platform, and nothing should be. */
+static int rest(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	struct record r;
+	uint64_t seq;
+	int rc;
+
+	if (s->in)
+		return say_state(e, a, s, STATE_IDLE, ch_str(""));
+	rc = say_nothing(e, a->name);
+	if (rc < 0 || !s->out)
+		return rc;
+	/* Withdrawn, and done: the record need not remember it. */
+	record_init(&r);
+	rc = keep_load(e, a->name, &r, &seq);
+	if (rc == 0) {
+		record_drop(&r, ENTRY_SITE,
+			    (struct ch_bytes){e->cfg.self.b, 16}, NULL);
+		rc = keep_save(e, &r, &s->r, seq, NULL, NULL);
+	}
+	record_release(&r);
+	return rc;
+}
+
+static int orphan(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	s->job.phase = JOB_ORPHANED;
+	return put_job(e, a->name, &s->job);
+}
+
+static int consider(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	bool apart = s->has_job && s->job.phase != JOB_ORPHANED;
+	bool none = driver_is(s->driver, "none");
+	bool mine, other;
+	int rc;
+
+	if (!s->have) {
+		a->tries = 0;
+		return 0;
+	}
+	mine = s->has_job && resource_has_lineage(&s->r, &s->job.lineage);
+	other = s->in && !none && s->driver.len && s->has_job &&
+		!ch_bytes_equal(s->driver, s->job.driver);
+	if (apart && (!s->in || !mine || other) && !(s->in && none))
+		return withdraw(e, a, s);
+	a->withdraw_ms = 0;
+	if (s->has_job && s->job.phase == JOB_ORPHANED &&
+	    (!s->in || !mine)) {
+		/* Not ours to remove any more. */
+		rc = db_del(e, COL_JOB, a->name);
+		if (rc < 0)
+			return rc;
+		s->has_job = false;
+	}
+	if (!s->in || !s->want.any)
+		return s->has_job ? 0 : rest(e, a, s);
+	if (none) {
+		rc = apart ? orphan(e, a, s) : 0;
+		return rc < 0 ? rc
+			      : say_state(e, a, s, STATE_IDLE,
+					  ch_str(s->has_job
+							 ? "driver none: what "
+							   "is there is left"
+							 : ""));
+	}
+	if (resource_is_split(&s->r))
+		return say_state(e, a, s, STATE_CONFLICT,
+				 ch_str("two resources of one name: write "
+					"spec to settle it"));
+	if (!has_driver(e, s->driver)) {
+		struct strbuf text = STRBUF_INIT;
+
+		strbuf_addf(&text, "no driver %.*s here", (int)s->driver.len,
+			    (const char *)s->driver.p);
+		rc = strbuf_error(&text);
+		if (rc == 0)
+			rc = say_state(e, a, s, STATE_FAILED,
+				       strbuf_bytes(&text));
+		strbuf_release(&text);
+		return rc;
+	}
+	if (e->now_ms < a->fresh_until_ms)
+		return due_by(e, a, a->fresh_until_ms);
+	if (!apart || s->job.phase != JOB_APPLIED ||
+	    !version_equal(&s->job.version, &s->version))
+		return apply(e, a, s);
+	if (!a->observe)
+		return 0;
+	if (must_wait(e, a, CH_OBSERVE, &s->version))
+		return due_by(e, a, a->retry_ms);
+	if (a->tried != CH_OBSERVE)
+		a->tries = 0;
+	rc = start_job(e, a, s, CH_OBSERVE);
+	if (rc > 0)
+		look(e, a);
+	else if (rc == 0)
+		a->observe = false;
+	return rc < 0 ? rc : 0;
+}
+
+static bool is_settled(const struct act *a)
+{
+	return !a->looking && !a->job && a->due_ms == CH_NEVER &&
+	       !a->removed && !a->tries;
+}
+
+static void drop_if_settled(struct ch_engine *e, struct act *a)
+{
+	if (!is_settled(a))
+		return;
+	map_del(&e->acts, a->name);
+	act_free(a);
+}
+
+static int look_at(struct ch_engine *e, struct act *a)
+{
+	struct sight s;
+	int rc = 0;
+
+	undue(e, a);
+	forget_removed(e, a);
+	if (a->fresh_until_ms && e->now_ms >= a->fresh_until_ms)
+		a->fresh_until_ms = 0;
+	if (!a->job) {
+		rc = sight_open(e, a->name, &s);
+		if (rc == 0)
+			rc = consider(e, a, &s);
+		sight_close(&s);
+	}
+	if (rc == 0 && a->fresh_until_ms)
+		rc = due_by(e, a, a->fresh_until_ms);
+	for (struct removed *x = a->removed; rc == 0 && x; x = x->next)
+		rc = due_by(e, a, x->until_ms + 1);
+	if (!a->job && !a->looking && a->due_ms == CH_NEVER)
+		a->observe = false; /* There was nothing to observe. */
+	return rc;
+}
+
+/* Records that no act speaks for: looked at in passing, a few at a time. */
+
+struct scrub {
+	struct ch_engine *e;
+	size_t left;
+	int rc;
+};
+
+static int scrub_one(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	struct scrub *s = arg;
+	struct act *a;
+
+	(void)value;
+	if (!s->left)
+		return 1;
+	s->left--;
+	s->rc = act_get(s->e, key, &a);
+	if (s->rc < 0)
+		return s->rc;
+	a->observe = true;
+	look(s->e, a);
+	strbuf_reset(&s->e->scrub);
+	strbuf_add(&s->e->scrub, key.p, key.len);
+	strbuf_add_char(&s->e->scrub, '\0'); /* The next key after it. */
+	return strbuf_error(&s->e->scrub);
+}
+
+static int scrub(struct ch_engine *e)
+{
+	struct scrub s = {e, e->scrubbed ? SCRUB_LATER : SCRUB_FIRST, 0};
+	int rc;
+
+	if (e->now_ms < e->scrub_ms) {
+		update_by(e, e->scrub_ms);
+		return 0;
+	}
+	if (e->look_first && !e->scrubbed) {
+		/* The first pass goes no faster than its jobs do. */
+		e->scrub_ms = e->now_ms + 10;
+		update_by(e, e->scrub_ms);
+		return 0;
+	}
+	rc = db_scan(e, COL_RECORD, ch_str(""), strbuf_bytes(&e->scrub),
+		     scrub_one, &s);
+	if (rc < 0)
+		return rc;
+	if (rc == 1) {
+		e->scrub_ms = e->now_ms + (e->scrubbed ? SCRUB_STEP_MS : 1);
+	} else {
+		strbuf_reset(&e->scrub);
+		e->scrubbed = true;
+		e->scrub_ms = e->now_ms + SCRUB_REST_MS;
+	}
+	update_by(e, e->scrub_ms);
+	return 0;
+}
+
+int plan_start(struct ch_engine *e)
+{
+	e->scrub_ms = e->now_ms;
+	return 0;
+}
+
+int plan_run(struct ch_engine *e)
+{
+	struct act *list;
+	int rc = scrub(e);
+
+	while (rc == 0 && e->n_due && e->due[0]->due_ms <= e->now_ms) {
+		struct act *a = e->due[0];
+
+		undue(e, a);
+		look(e, a);
+	}
+	/* What is put back meanwhile is for the next round. */
+	list = e->look_first;
+	e->look_first = NULL;
+	e->look_last = &e->look_first;
+	while (rc == 0 && list) {
+		struct act *a = list;
+
+		list = a->look_next;
+		a->looking = false;
+		rc = look_at(e, a);
+		if (rc == 0)
+			drop_if_settled(e, a);
+	}
+	if (e->look_first && free_slot(e))
+		update_by(e, e->now_ms);
+	if (e->n_due)
+		update_by(e, e->due[0]->due_ms);
+	return rc;
+}
+
+int plan_changed(struct ch_engine *e, struct ch_bytes name)
+{
+	struct act *a;
+	int rc;
+
+	if (!name.len) {
+		strbuf_reset(&e->scrub);
+		e->scrub_ms = e->now_ms;
+		return 0;
+	}
+	rc = act_get(e, name, &a);
+	if (rc == 0) {
+		a->observe = true;
+		look(e, a);
+	}
+	return rc;
+}
+
+/* How jobs went. */
+
+static int failed(struct ch_engine *e, struct act *a, struct sight *s,
+		  const struct ch_ran *ran)
+{
+	uint64_t ms = RETRY_MIN_MS;
+	enum state state = STATE_FAILED;
+
+	a->tries++;
+	a->tried = a->verb;
+	a->tried_version = a->asked.version;
+	a->retry_never = !ran->retry && a->verb == CH_APPLY;
+	for (uint32_t i = 1; i < a->tries && ms < RETRY_MAX_MS; i++)
+		ms *= 2;
+	if (ms > RETRY_MAX_MS)
+		ms = RETRY_MAX_MS;
+	ms = ms / 2 + rng_below(&e->rng, ms);
+	if (ms < ran->retry_ms)
+		ms = ran->retry_ms;
+	a->retry_ms = e->now_ms + ms;
+	if (a->verb == CH_OBSERVE) {
+		state = STATE_DEGRADED;
+		a->observe = true;
+	} else if (a->verb == CH_WITHDRAW) {
+		state = STATE_REMOVING;
+	}
+	return s->have ? say_state(e, a, s, state, ran->message) : 0;
+}
+
+static int applied(struct ch_engine *e, struct act *a, struct sight *s,
+		   const struct ch_ran *ran)
+{
+	s->job.phase = JOB_APPLIED;
+	s->job.version = a->asked.version;
+	s->job.effective = ran->effective;
+	s->has_job = true;
+	a->tries = 0;
+	return put_job(e, a->name, &s->job);
+}
+
+/* What a driver saw, or says after an apply. */
+static int seen(struct ch_engine *e, struct act *a, struct sight *s,
+		const struct ch_ran *ran)
+{
+	bool current = version_equal(&s->job.version, &s->version) && s->in;
+	enum state state = ran->healthy ? STATE_READY : STATE_APPLYING;
+	struct strbuf buf = STRBUF_INIT;
+	struct report r;
+	int rc;
+
+	a->tries = 0;
+	if (!s->have || !current)
+		return 0; /* Another version is desired by now: go on to it. */
+	if (!ran->healthy) {
+		a->observe = true;
+		a->tried = CH_OBSERVE;
+		if (a->verb == CH_OBSERVE)
+			state = STATE_DEGRADED;
+		rc = due_by(e, a, e->now_ms + LOOK_AGAIN_MS);
+		if (rc < 0)
+			return rc;
+	}
+	if (ran->has_observed && ran->observed.len <= REPORT_OBSERVED_MAX) {
+		rc = last_said(e, a->name, &buf, &r);
+		if (rc == 0) {
+			r.observed = ran->observed;
+			rc = say(e, &s->r, &r);
+		}
+		strbuf_release(&buf);
+		if (rc < 0)
+			return rc;
+	}
+	return say_state(e, a, s, state, ran->message);
+}
+
+static int ran_job(struct ch_engine *e, struct act *a, struct sight *s,
+		   const struct ch_ran *ran)
+{
+	int rc;
+
+	if (ran->err)
+		return failed(e, a, s, ran);
+	switch (a->verb) {
+	case CH_APPLY:
+		rc = applied(e, a, s, ran);
+		return rc < 0 ? rc : seen(e, a, s, ran);
+	case CH_OBSERVE:
+		if (!ran->drift)
+			return seen(e, a, s, ran);
+		update_notice(e, "drift", a->name, engine_name(e),
+			      &s->job.version, ch_str(""), "%.*s",
+			      (int)ran->message.len,
+			      (const char *)ran->message.p);
+		s->job.phase = JOB_BEGUN;
+		return put_job(e, a->name, &s->job);
+	case CH_WITHDRAW:
+		a->tries = 0;
+		a->withdraw_ms = 0;
+		update_notice(e, "withdrawn", a->name, engine_name(e),
+			      &s->job.version, ch_str(""), "%s", "");
+		return db_del(e, COL_JOB, a->name);
+	}
+	return 0;
+}
+
+int plan_ran(struct ch_engine *e, const struct ch_ran *ran)
+{
+	struct act *a = NULL;
+	struct sight s;
+	int rc;
+
+	for (size_t i = 0; i < CH_RUNNING_MAX; i++)
+		if (e->running[i] && e->running[i]->job == ran->job) {
+			a = e->running[i];
+			e->running[i] = NULL;
+			break;
+		}
+	if (!a)
+		return 0;
+	a->job = 0;
+	rc = sight_open(e, a->name, &s);
+	if (rc == 0 && s.has_job)
+		rc = ran_job(e, a, &s, ran);
+	sight_close(&s);
+	look(e, a);
+	return rc;
+}

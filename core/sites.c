@@ -1,0 +1,119 @@
+/* sites.c -- the file sites, written: who is in, who is a witness. */
+#include <errno.h>
+
+#include "core/engine.h"
+#include "core/mem.h"
+#include "core/place.h"
+
+struct sites_edit {
+	struct ch_engine *e;
+	struct record *r;
+	struct ch_id *named; /* Sites that a line names. */
+	size_t n, alloc;
+	struct err err;
+};
+
+static int see_line(void *arg, enum place_kind kind, struct ch_bytes name,
+		    unsigned int line)
+{
+	struct sites_edit *x = arg;
+	struct ch_id site;
+
+	if (member_id(x->e, name, &site) < 0)
+		return err_set(&x->err, -ENXIO,
+			       "line %u: no site '%.*s' is known here: see "
+			       ".sites/",
+			       line, (int)name.len, (const char *)name.p);
+	switch (kind) {
+	case PLACE_WITNESS:
+		if (resource_is_witness(x->r, &site))
+			return 0;
+		return sites_set(x->e, x->r, ENTRY_WITNESS, &site, name, true);
+	case PLACE_NO_WITNESS:
+		record_drop(x->r, ENTRY_WITNESS,
+			    (struct ch_bytes){site.b, sizeof(site.b)}, NULL);
+		return 0;
+	case PLACE_SITE:
+		break;
+	}
+	if (x->n == x->alloc) {
+		size_t alloc = x->alloc ? 2 * x->alloc : 16;
+		struct ch_id *v = mem_realloc(x->named, alloc * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		x->named = v;
+		x->alloc = alloc;
+	}
+	x->named[x->n++] = site;
+	if (resource_site_in(x->r, &site))
+		return 0;
+	return sites_set(x->e, x->r, ENTRY_SITE, &site, name, true);
+}
+
+static bool is_named(const struct sites_edit *x, const struct ch_id *site)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (id_cmp(&x->named[i], site) == 0)
+			return true;
+	return false;
+}
+
+/* Did the writer see that site in when it opened the file? */
+static bool was_seen(const struct record *r, const struct ch_id *site,
+		     const struct vv *seen)
+{
+	const struct entry *entry;
+	size_t pos = 0;
+
+	if (!seen)
+		return true;
+	while ((entry = record_next(r, ENTRY_SITE, &pos))) {
+		struct ch_id id;
+
+		if (entry_site(entry, &id) == 0 && id_cmp(&id, site) == 0 &&
+		    vv_covers(seen, &entry->dot))
+			return true;
+	}
+	/* In by a deletion that was overruled: seen with it. */
+	return false;
+}
+
+struct leaver {
+	struct sites_edit *x;
+	const struct record *old;
+	const struct vv *seen;
+	const struct ch_submit *s;
+};
+
+static int leave_out(void *arg, const struct resource_site *s)
+{
+	struct leaver *l = arg;
+	int rc;
+
+	if (!s->in || is_named(l->x, &s->id) ||
+	    !was_seen(l->old, &s->id, l->seen))
+		return 0;
+	rc = plan_removed(l->x->e, l->s->name, l->s->group_id, &s->id);
+	if (rc < 0)
+		return rc;
+	return sites_set(l->x->e, l->x->r, ENTRY_SITE, &s->id, s->name, false);
+}
+
+int sites_write(struct ch_engine *e, struct record *r,
+		const struct record *old, const struct ch_submit *s,
+		const struct vv *seen)
+{
+	struct sites_edit x = {.e = e, .r = r, .err = ERR_INIT};
+	struct leaver l = {&x, old, seen, s};
+	int rc = place_parse(s->body, see_line, &x, &x.err);
+
+	if (rc == -EINVAL || rc == -ENXIO) {
+		update_done(e, s->token, rc, "%s", x.err.text);
+		rc = 1;
+	}
+	if (rc == 0)
+		rc = resource_sites(old, leave_out, &l);
+	mem_free(x.named);
+	return rc;
+}

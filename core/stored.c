@@ -1,0 +1,183 @@
+/* stored.c -- see stored.h. Each value begins with a format byte, 1. */
+#include "core/stored.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/wire.h"
+
+#define FORMAT 1
+
+void stored_site_encode(const struct stored_site *s, struct strbuf *sb)
+{
+	wire_put_u8(sb, FORMAT);
+	wire_put_b16(sb, s->name);
+	wire_put_b16(sb, s->address);
+	wire_put_b16(sb, s->labels);
+	wire_put_b16(sb, s->version);
+	wire_put_u8(sb, s->address_by_hand);
+	wire_put_u32(sb, s->epoch);
+	wire_put_u32(sb, s->nonce);
+	wire_put_u64(sb, s->incarnation);
+	wire_put_u64(sb, s->heard_ms);
+	wire_put_u64(sb, s->not_after);
+}
+
+int stored_site_decode(struct ch_bytes in, struct stored_site *ret_site)
+{
+	struct wire w = wire_of(in);
+	struct stored_site s = {.epoch = 0};
+
+	if (wire_u8(&w) != FORMAT)
+		return -EPROTO;
+	s.name = wire_b16(&w);
+	s.address = wire_b16(&w);
+	s.labels = wire_b16(&w);
+	s.version = wire_b16(&w);
+	s.address_by_hand = wire_u8(&w) != 0;
+	s.epoch = wire_u32(&w);
+	s.nonce = wire_u32(&w);
+	s.incarnation = wire_u64(&w);
+	s.heard_ms = wire_u64(&w);
+	s.not_after = wire_u64(&w);
+	if (!wire_done(&w))
+		return -EPROTO;
+	*ret_site = s;
+	return 0;
+}
+
+void stored_live_encode(const struct stored_live *s, struct strbuf *sb)
+{
+	wire_put_u8(sb, FORMAT);
+	wire_put_u8(sb, s->heartbeat);
+	wire_put_u64(sb, s->heard_ms);
+	wire_put_u32(sb, s->rtt_ms);
+	wire_put_u64(sb, s->backlog);
+	wire_put_u64(sb, (uint64_t)s->skew_ms);
+	wire_put_u8(sb, s->skew_known);
+	wire_put_u8(sb, s->rtt_known);
+}
+
+int stored_live_decode(struct ch_bytes in, struct stored_live *ret_live)
+{
+	struct wire w = wire_of(in);
+	struct stored_live s = {.heartbeat = 0};
+
+	if (wire_u8(&w) != FORMAT)
+		return -EPROTO;
+	s.heartbeat = wire_u8(&w);
+	s.heard_ms = wire_u64(&w);
+	s.rtt_ms = wire_u32(&w);
+	s.backlog = wire_u64(&w);
+	s.skew_ms = (int64_t)wire_u64(&w);
+	s.skew_known = wire_u8(&w) != 0;
+	s.rtt_known = wire_u8(&w) != 0;
+	if (!wire_done(&w))
+		return -EPROTO;
+	*ret_live = s;
+	return 0;
+}
+
+void stored_job_encode(const struct stored_job *s, struct strbuf *sb)
+{
+	wire_put_u8(sb, FORMAT);
+	wire_put_u8(sb, s->phase);
+	wire_put_b16(sb, s->driver);
+	wire_put_raw(sb, s->lineage.b, 16);
+	wire_put_raw(sb, s->version.vid.b, 32);
+	wire_put_raw(sb, s->version.patch_vid.b, 32);
+	wire_put_raw(sb, s->effective.b, 32);
+}
+
+int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
+{
+	struct wire w = wire_of(in);
+	struct stored_job s = {.phase = 0};
+
+	if (wire_u8(&w) != FORMAT)
+		return -EPROTO;
+	s.phase = wire_u8(&w);
+	s.driver = wire_b16(&w);
+	wire_copy(&w, s.lineage.b, 16);
+	wire_copy(&w, s.version.vid.b, 32);
+	wire_copy(&w, s.version.patch_vid.b, 32);
+	wire_copy(&w, s.effective.b, 32);
+	if (!wire_done(&w) || s.phase < JOB_BEGUN || s.phase > JOB_ORPHANED)
+		return -EPROTO;
+	*ret_job = s;
+	return 0;
+}
+
+void stored_trash_encode(const struct stored_trash *s, struct strbuf *sb)
+{
+	wire_put_u8(sb, FORMAT);
+	wire_put_b16(sb, s->name);
+	wire_put_b16(sb, s->user);
+	wire_put_raw(sb, s->site.b, 16);
+	wire_put_b16(sb, s->site_name);
+	wire_put_raw(sb, s->lineage.b, 16);
+	wire_put_u64(sb, s->deleted_ms);
+	wire_put_u64(sb, s->run_ms);
+	wire_put_b32(sb, s->image);
+}
+
+int stored_trash_decode(struct ch_bytes in, struct stored_trash *ret_trash)
+{
+	struct wire w = wire_of(in);
+	struct stored_trash s;
+
+	memset(&s, 0, sizeof(s));
+	if (wire_u8(&w) != FORMAT)
+		return -EPROTO;
+	s.name = wire_b16(&w);
+	s.user = wire_b16(&w);
+	wire_copy(&w, s.site.b, 16);
+	s.site_name = wire_b16(&w);
+	wire_copy(&w, s.lineage.b, 16);
+	s.deleted_ms = wire_u64(&w);
+	s.run_ms = wire_u64(&w);
+	s.image = wire_b32(&w);
+	if (!wire_done(&w))
+		return -EPROTO;
+	*ret_trash = s;
+	return 0;
+}
+
+void key_report(struct strbuf *sb, struct ch_bytes name,
+		const struct ch_id *site)
+{
+	strbuf_add(sb, name.p, name.len);
+	strbuf_add_char(sb, '\0');
+	strbuf_add(sb, site->b, sizeof(site->b));
+}
+
+void key_body(struct strbuf *sb, const struct ch_hash *hash, uint32_t chunk)
+{
+	strbuf_add(sb, hash->b, sizeof(hash->b));
+	wire_put_u32(sb, chunk);
+}
+
+void key_part(struct strbuf *sb, const struct ch_hash *hash)
+{
+	strbuf_add_str(sb, "part/");
+	strbuf_add(sb, hash->b, sizeof(hash->b));
+}
+
+void key_ref(struct strbuf *sb, const struct ch_hash *hash,
+	     struct ch_bytes who)
+{
+	strbuf_add(sb, hash->b, sizeof(hash->b));
+	strbuf_add(sb, who.p, who.len);
+}
+
+void key_out(struct strbuf *sb, const struct ch_id *site, uint64_t seq)
+{
+	strbuf_add(sb, site->b, sizeof(site->b));
+	wire_put_u64(sb, seq);
+}
+
+void key_live(struct strbuf *sb, const struct ch_id *site)
+{
+	strbuf_add_char(sb, 'm');
+	strbuf_add(sb, site->b, sizeof(site->b));
+}

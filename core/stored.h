@@ -1,0 +1,89 @@
+/*
+ * stored.h -- keys and values of the store, but for records and reports.
+ *
+ *	COL_SYS     "count" u64: resources · "n/" site, u64: those of a site ·
+ *	            "run" u64: ms · "trash" u64: last N · "labels" ·
+ *	            "part/" hash: a body that is not whole, or spare
+ *	COL_RECORD  name -> u64 sequence of its outbox entries, record
+ *	COL_REPORT  name, NUL, site -> u64 sequence, u64 received at, report
+ *	COL_BODY    hash, u32 chunk -> bytes
+ *	COL_REF     hash, name (of trash: NUL, trash name) -> nothing
+ *	COL_OUT     site, u64 sequence -> u8 kind, name
+ *	COL_PEER    site -> u32 epoch, u32 nonce, u64 number
+ *	COL_SITE    site -> struct stored_site
+ *	COL_JOB     name -> struct stored_job
+ *	COL_TRASH   trash name -> struct stored_trash
+ *	COL_CERT    name -> u64 day, vector
+ *	COL_LIVE    'm', site -> struct stored_live
+ */
+#ifndef CHEOPS_CORE_STORED_H
+#define CHEOPS_CORE_STORED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/id.h"
+#include "core/report.h"
+
+struct stored_site {
+	struct ch_bytes name, address, labels, version;
+	bool address_by_hand; /* A user wrote it: news do not change it. */
+	uint32_t epoch, nonce;
+	uint64_t incarnation;
+	uint64_t heard_ms;  /* Wall clock; 0: never. */
+	uint64_t not_after; /* Of its certificate, seconds; 0: none. */
+};
+
+struct stored_live {
+	uint8_t heartbeat; /* enum ch_heartbeat */
+	uint64_t heard_ms; /* Wall clock; 0: never. */
+	uint32_t rtt_ms;
+	uint64_t backlog;
+	int64_t skew_ms;
+	bool skew_known, rtt_known;
+};
+
+enum job_phase {
+	JOB_BEGUN = 1,    /* An apply was asked for; unknown how it went. */
+	JOB_APPLIED = 2,  /* It is in force. */
+	JOB_ORPHANED = 3, /* Left on the platform: driver none. */
+};
+
+struct stored_job {
+	uint8_t phase; /* enum job_phase */
+	struct ch_bytes driver;
+	struct ch_id lineage;
+	struct version version;   /* What was asked for or is in force. */
+	struct ch_hash effective; /* Of its bytes; zeros while unknown. */
+};
+
+struct stored_trash {
+	struct ch_bytes name, user;
+	struct ch_id site; /* Who deleted it. */
+	struct ch_bytes site_name;
+	struct ch_id lineage;
+	uint64_t deleted_ms; /* Wall clock. */
+	uint64_t run_ms;     /* The agent's running time then. */
+	struct ch_bytes image;
+};
+
+void stored_site_encode(const struct stored_site *s, struct strbuf *sb);
+int stored_site_decode(struct ch_bytes in, struct stored_site *ret_site);
+void stored_live_encode(const struct stored_live *s, struct strbuf *sb);
+int stored_live_decode(struct ch_bytes in, struct stored_live *ret_live);
+void stored_job_encode(const struct stored_job *s, struct strbuf *sb);
+int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job);
+void stored_trash_encode(const struct stored_trash *s, struct strbuf *sb);
+int stored_trash_decode(struct ch_bytes in, struct stored_trash *ret_trash);
+
+/* Keys, appended to @sb. */
+void key_report(struct strbuf *sb, struct ch_bytes name,
+		const struct ch_id *site);
+void key_body(struct strbuf *sb, const struct ch_hash *hash, uint32_t chunk);
+void key_part(struct strbuf *sb, const struct ch_hash *hash);
+void key_ref(struct strbuf *sb, const struct ch_hash *hash,
+	     struct ch_bytes who);
+void key_out(struct strbuf *sb, const struct ch_id *site, uint64_t seq);
+void key_live(struct strbuf *sb, const struct ch_id *site);
+
+#endif

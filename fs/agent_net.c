@@ -1,0 +1,190 @@
+/* agent_net.c -- messages for sites, and theirs for the engine. */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/agent_private.h"
+#include "fs/log.h"
+
+static void from_of(const struct net_identity *peer, struct ch_from *ret)
+{
+	ret->site = peer->uuid;
+	ret->federation = peer->federation;
+	ret->name = ch_str(peer->name);
+	ret->not_after = peer->not_after;
+}
+
+/* Copy body and identity, and decode. */
+static int fill(struct item *it, const struct net_identity *peer,
+		struct ch_bytes body, struct ch_from *from,
+		const struct ch_message **msg)
+{
+	struct err err = ERR_INIT;
+	size_t name = strlen(peer->name) + 1;
+	char *mem = malloc(body.len + name);
+	int r;
+
+	if (!mem)
+		return -ENOMEM;
+	it->mem = mem;
+	memcpy(mem, peer->name, name);
+	if (body.len)
+		memcpy(mem + name, body.p, body.len);
+	from_of(peer, from);
+	from->name = ch_str(mem);
+	r = codec_decode((struct ch_bytes){mem + name, body.len}, &it->msg,
+			 &err);
+	if (r < 0)
+		log_print(LOG_WARNING, "%s sends what cannot be read: %s",
+			  peer->name, err.text);
+	*msg = &it->msg.msg;
+	return r;
+}
+
+static void on_request(void *arg, struct net_request *req,
+		       const struct net_identity *peer, struct ch_bytes body)
+{
+	struct item *it = agent_item(CH_RECV);
+	const struct ch_bytes none = {NULL, 0};
+	struct agent *a = arg;
+	int r = -ENOMEM;
+
+	if (it) {
+		it->req = req;
+		it->ev.u.recv.token = (uint64_t)(uintptr_t)req;
+		r = fill(it, peer, body, &it->ev.u.recv.from,
+			 &it->ev.u.recv.msg);
+	}
+	if (r == 0)
+		r = agent_post(a, it, true);
+	if (r < 0) {
+		agent_item_free(it);
+		net_reply(req, r == -EPROTO ? 400 : 503, none);
+	}
+}
+
+static uint32_t rtt_of(struct agent *a, uint64_t id)
+{
+	uint64_t now = agent_now_ms(), rtt = 0;
+
+	pthread_mutex_lock(&a->misc.lock);
+	for (struct sent **at = &a->misc.sent; *at; at = &(*at)->next)
+		if ((*at)->id == id) {
+			struct sent *s = *at;
+
+			rtt = now - s->at_ms;
+			*at = s->next;
+			free(s);
+			break;
+		}
+	pthread_mutex_unlock(&a->misc.lock);
+	return rtt > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt;
+}
+
+static void on_response(void *arg, uint64_t id, int result, const char *why,
+			const struct net_identity *peer, struct ch_bytes body)
+{
+	struct agent *a = arg;
+	uint32_t rtt = rtt_of(a, id);
+	struct item *it = agent_item(result < 0 ? CH_UNSENT : CH_ANSWER);
+	int r = result;
+
+	if (it && r == 0) {
+		it->ev.u.answer.id = id;
+		it->ev.u.answer.rtt_ms = rtt;
+		r = fill(it, peer, body, &it->ev.u.answer.from,
+			 &it->ev.u.answer.msg);
+		if (r < 0) {
+			agent_item_free(it);
+			it = agent_item(CH_UNSENT);
+			why = "an answer that cannot be read";
+		}
+	}
+	if (it && r < 0) {
+		it->mem = strdup(why ? why : "");
+		it->ev.u.unsent.id = id;
+		it->ev.u.unsent.err = r;
+		it->ev.u.unsent.why = ch_str(it->mem);
+	}
+	/* Without an event the engine would wait for ever: without memory
+	 * there is no engine for long either. */
+	if (it)
+		(void)agent_post(a, it, false);
+}
+
+int agent_net_open(struct agent *a, struct err *reterr)
+{
+	const struct net_callbacks cb = {on_request, on_response, a};
+	const struct net_config c = {
+		.listen = a->cfg->listen,
+		.tls = a->cfg->tls,
+		.ca = a->cfg->ca,
+		.cert = a->cfg->cert,
+		.key = a->cfg->key,
+		.name = a->cfg->site,
+	};
+	int r = net_open(&c, &cb, &a->net, reterr);
+
+	if (r == 0)
+		a->self = *net_self(a->net);
+	return r;
+}
+
+static void send_one(struct agent *a, const struct ch_send *s)
+{
+	const struct net_target to = {
+		.name = s->name,
+		.address = s->address,
+		.channel = (enum net_channel)s->channel,
+	};
+	struct sent *sent = calloc(1, sizeof(*sent));
+	struct strbuf body = STRBUF_INIT;
+	int r;
+
+	if (sent) {
+		sent->id = s->id;
+		sent->at_ms = agent_now_ms();
+		pthread_mutex_lock(&a->misc.lock);
+		sent->next = a->misc.sent;
+		a->misc.sent = sent;
+		pthread_mutex_unlock(&a->misc.lock);
+	}
+	r = codec_encode(&s->msg, &body);
+	if (r == 0)
+		r = net_send(a->net, &to, s->id, strbuf_bytes(&body),
+			     s->timeout_ms);
+	strbuf_release(&body);
+	if (r < 0)
+		on_response(a, s->id, r, strerror(-r), NULL,
+			    (struct ch_bytes){NULL, 0});
+}
+
+static void reply_one(const struct ch_reply *reply)
+{
+	struct net_request *req = (struct net_request *)(uintptr_t)reply->token;
+	struct strbuf body = STRBUF_INIT;
+	unsigned int status = reply->status;
+
+	if (reply->msg.n && codec_encode(&reply->msg, &body) < 0) {
+		strbuf_reset(&body);
+		status = 500;
+	}
+	net_reply(req, status, strbuf_bytes(&body));
+	strbuf_release(&body);
+}
+
+void agent_net_let_out(struct agent *a, const struct ch_update *u)
+{
+	for (const struct ch_reply *r = u->reply.first; r; r = r->next)
+		reply_one(r);
+	for (const struct ch_send *s = u->send.first; s; s = s->next)
+		send_one(a, s);
+}
+
+void agent_net_refuse(struct item *it)
+{
+	if (it->ev.type == CH_RECV && it->req)
+		net_reply(it->req, 503, (struct ch_bytes){NULL, 0});
+	it->req = NULL;
+}

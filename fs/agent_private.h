@@ -1,0 +1,167 @@
+/*
+ * agent_private.h -- the inside of the agent.
+ *
+ *	agent.c        what fs/ calls, and the start and the end
+ *	agent_loop.c   the loop: events to updates, one commit a round
+ *	agent_store.c  the store: opened, failed, opened again
+ *	agent_job.c    jobs for drivers, and what they answer
+ *	agent_net.c    messages for sites, and theirs
+ *
+ * Threads: the loop owns the engine and commits; the timer answers users whose
+ * commit takes too long; the worker makes what drivers are handed. Drivers,
+ * server and client have their own, and only put events on the queue.
+ *
+ * Locks, none held while another is taken: queue.lock (events that wait),
+ * pending.lock (users who wait), gate.lock (who reads the store), misc.lock.
+ */
+#ifndef CHEOPS_FS_AGENT_PRIVATE_H
+#define CHEOPS_FS_AGENT_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "drivers/net/codec.h"
+#include "drivers/net/net.h"
+#include "drivers/platform/platform.h"
+#include "drivers/store/store.h"
+#include "fs/agent.h"
+#include "fs/config.h"
+#include "fs/events.h"
+
+#define AGENT_QUEUE_MAX 4096   /* Events that wait. */
+#define AGENT_COMMIT_MS 2000   /* So long a user waits for a commit. */
+#define AGENT_ERRORS_MAX 1024  /* Resources whose last error is kept. */
+#define AGENT_EVENTS_LEN (512u * 1024u)
+
+struct item { /* An event, with the memory it points at. */
+	struct item *next;
+	struct ch_event ev;
+	void *mem;
+	struct codec_message msg; /* RECV and ANSWER. */
+	struct net_request *req;  /* RECV: token is its address. */
+};
+
+struct pending { /* A user who waits. */
+	struct pending *next;
+	uint64_t token, until_ms; /* 0: without end. */
+	agent_done_fn *fn;
+	void *arg;
+};
+
+struct sent { /* An exchange whose round trip is measured. */
+	struct sent *next;
+	uint64_t id, at_ms;
+};
+
+struct running { /* A job that a driver has. */
+	struct running *next;
+	uint64_t id;
+	struct ch_hash effective;
+};
+
+struct order { /* A job that waits for the worker. */
+	struct order *next;
+	struct ch_job job; /* Strings in mem. */
+	void *mem;
+};
+
+struct last_error {
+	struct last_error *next;
+	char *name, *text;
+};
+
+struct agent {
+	const struct config *cfg;
+	struct store_dir *dir;
+	struct store *store;
+	struct net *net;
+	struct platform *platform[4]; /* NULL behind the last. */
+	const char *drivers[4];	      /* Their names, likewise. */
+	size_t n_drivers;
+	char *labels;
+	struct ch_peer *peers;
+	struct net_identity self;
+	struct ch_id store_id;
+
+	pthread_t loop, timer, worker;
+	bool has_loop, has_timer, has_worker;
+	atomic_bool stop;
+
+	struct {
+		pthread_mutex_t lock;
+		pthread_cond_t more;
+		struct item *first, **last;
+		size_t n;
+		struct order *order_first, **order_last;
+		pthread_cond_t orders;
+	} queue;
+
+	struct {
+		pthread_mutex_t lock;
+		pthread_cond_t changed;
+		struct pending *first;
+		size_t n;
+		uint64_t last_token;
+	} pending;
+
+	struct {
+		pthread_mutex_t lock;
+		pthread_cond_t idle;
+		size_t readers;
+		bool closed; /* The store is being opened again. */
+	} gate;
+
+	struct {
+		pthread_mutex_t lock;
+		struct sent *sent;
+		struct running *running;
+		struct last_error *errors;
+		size_t n_errors;
+	} misc;
+
+	atomic_int ailing; /* 0, -EAGAIN, -ENOSPC. */
+	struct events *events;
+	struct agent_watch watch;
+
+	/* The loop's own. */
+	struct ch_engine *engine;
+	struct ch_update update;
+	uint64_t next_ms, retry_ms;
+	uint32_t retry_wait_ms;
+};
+
+uint64_t agent_now_ms(void);
+uint64_t agent_wall_ms(void);
+
+/* Put an event on the queue; takes @it. @bounded: -EAGAIN when it is full. */
+int agent_post(struct agent *a, struct item *it, bool bounded);
+struct item *agent_item(enum ch_event_type type);
+void agent_item_free(struct item *it);
+
+/* agent_loop.c */
+void *agent_loop(void *arg);
+/* The user's call is over; whoever comes second does nothing. */
+void agent_done(struct agent *a, uint64_t token, int err, const char *text);
+
+/* agent_store.c */
+/* At the start: 0, also when the store ails; below: refuse to start. */
+int agent_store_open(struct agent *a, struct err *reterr);
+/* A commit failed: from now on @err is the answer. */
+void agent_store_failed(struct agent *a, int err, const char *why);
+/* Try again: 0 and an engine, or below. */
+int agent_store_reopen(struct agent *a);
+void agent_store_close(struct agent *a);
+
+/* agent_job.c */
+int agent_drivers_open(struct agent *a, struct err *reterr);
+void agent_drivers_close(struct agent *a);
+void agent_jobs_let_out(struct agent *a, const struct ch_update *u);
+void *agent_worker(void *arg);
+
+/* agent_net.c */
+int agent_net_open(struct agent *a, struct err *reterr);
+void agent_net_let_out(struct agent *a, const struct ch_update *u);
+void agent_net_refuse(struct item *it);
+
+#endif

@@ -1,0 +1,213 @@
+/* agent_store.c -- the store: opened, failed, opened again. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <uuid/uuid.h>
+
+#include "core/wire.h"
+#include "fs/agent_private.h"
+#include "fs/log.h"
+
+#define RETRY_MIN_MS 250u
+#define RETRY_MAX_MS 10000u
+
+static int read_bytes(struct agent *a, const char *key, void *to, size_t len)
+{
+	const struct ch_reader *r = store_reader(a->store);
+	struct strbuf value = STRBUF_INIT;
+	int rc = r->get(r, COL_SYS, ch_str(key), &value);
+
+	if (rc == 0 && value.len != len)
+		rc = -EIO;
+	if (rc == 0)
+		memcpy(to, value.buf, len);
+	strbuf_release(&value);
+	return rc;
+}
+
+/* A new epoch is stored before anything can be written in it; a new store
+ * gets its name, and that of the site it belongs to. */
+static int begin_life(struct agent *a, uint32_t *ret_epoch,
+		      uint32_t *ret_nonce, struct err *reterr)
+{
+	struct ch_batch batch;
+	struct strbuf epoch = STRBUF_INIT;
+	struct ch_id owner;
+	uint8_t old[8];
+	struct wire w;
+	int r;
+
+	batch_init(&batch);
+	*ret_epoch = 1;
+	r = read_bytes(a, "epoch", old, sizeof(old));
+	if (r == 0) {
+		w = wire_of((struct ch_bytes){old, sizeof(old)});
+		*ret_epoch = wire_u32(&w) + 1;
+	}
+	if (r == 0 || r == -ENOENT)
+		r = read_bytes(a, "site", owner.b, sizeof(owner.b));
+	if (r == 0 && id_cmp(&owner, &a->self.uuid) != 0) {
+		r = err_set(reterr, -EPERM,
+			    "%s: this store is another site's: its certificate "
+			    "had another UUID than %s's; use that one, or "
+			    "another folder",
+			    a->cfg->store, a->self.name);
+		goto out;
+	}
+	if (r == -ENOENT)
+		batch_put(&batch, COL_SYS, ch_str("site"),
+			  (struct ch_bytes){a->self.uuid.b, 16});
+	if (r == 0 || r == -ENOENT)
+		r = read_bytes(a, "store", a->store_id.b, 16);
+	if (r == -ENOENT) {
+		uuid_generate_random(a->store_id.b);
+		batch_put(&batch, COL_SYS, ch_str("store"),
+			  (struct ch_bytes){a->store_id.b, 16});
+		r = 0;
+	}
+	if (r == 0 && getrandom(ret_nonce, sizeof(*ret_nonce), 0) !=
+			      (ssize_t)sizeof(*ret_nonce))
+		r = -EIO;
+	if (r < 0) {
+		err_set(reterr, r, "%s: the store cannot be read",
+			a->cfg->store);
+		goto out;
+	}
+	wire_put_u32(&epoch, *ret_epoch);
+	wire_put_u32(&epoch, *ret_nonce);
+	batch_put(&batch, COL_SYS, ch_str("epoch"), strbuf_bytes(&epoch));
+	r = epoch.bad || batch_error(&batch)
+		    ? -ENOMEM
+		    : store_commit(a->store, &batch, true, reterr);
+out:
+	strbuf_release(&epoch);
+	batch_release(&batch);
+	return r;
+}
+
+static int make_engine(struct agent *a, struct err *reterr)
+{
+	const struct config *cfg = a->cfg;
+	struct ch_config c = {
+		.store = store_reader(a->store),
+		.self = a->self.uuid,
+		.federation = a->self.federation,
+		.name = a->self.name,
+		.address = cfg->listen ? cfg->listen : "",
+		.labels = a->labels,
+		.version = CHEOPS_VERSION,
+		.heartbeat_ms = cfg->heartbeat_ms,
+		.grace_ms = cfg->grace_ms,
+		.peers = a->peers,
+		.n_peers = cfg->n_peers,
+		.driver_default = cfg->driver_default,
+		.drivers = a->drivers,
+		.n_drivers = a->n_drivers,
+		.cert_not_after = a->self.not_after,
+	};
+	int r = begin_life(a, &c.epoch, &c.nonce, reterr);
+
+	if (r < 0)
+		return r;
+	c.store_id = a->store_id;
+	c.seed = (uint64_t)c.epoch << 32 | c.nonce;
+	return ch_engine_new(&c, &a->engine);
+}
+
+int agent_store_open(struct agent *a, struct err *reterr)
+{
+	struct err err = ERR_INIT;
+	int r = store_rocks_open(store_dir_db(a->dir), &a->store, &err);
+
+	if (r == 0)
+		r = make_engine(a, &err);
+	if (r == 0)
+		return 0;
+	if (r == -EPROTO || r == -EPERM || r == -EBUSY) {
+		/* Waiting would not help: it is not ours to open. */
+		if (reterr)
+			*reterr = err;
+		return r;
+	}
+	log_print(LOG_ERR, "%s; it is tried again", err.text);
+	agent_store_failed(a, r, err.text);
+	return 0;
+}
+
+void agent_store_failed(struct agent *a, int err, const char *why)
+{
+	const struct ch_notice n = {
+		.event = "failed",
+		.resource = "",
+		.site = a->self.name,
+		.version = "",
+		.user = "",
+		.message = why,
+		.wall_ms = agent_wall_ms(),
+	};
+
+	atomic_store(&a->ailing, err == -ENOSPC ? -ENOSPC : -EAGAIN);
+	a->retry_wait_ms = RETRY_MIN_MS;
+	a->retry_ms = agent_now_ms() + a->retry_wait_ms;
+	events_add(a->events, &n);
+	if (a->watch.events)
+		a->watch.events(a->watch.arg);
+}
+
+/* Nobody reads from here on, and nobody will until the gate opens. */
+static void close_gate(struct agent *a)
+{
+	pthread_mutex_lock(&a->gate.lock);
+	a->gate.closed = true;
+	while (a->gate.readers)
+		pthread_cond_wait(&a->gate.idle, &a->gate.lock);
+	pthread_mutex_unlock(&a->gate.lock);
+}
+
+static void open_gate(struct agent *a)
+{
+	pthread_mutex_lock(&a->gate.lock);
+	a->gate.closed = false;
+	pthread_mutex_unlock(&a->gate.lock);
+}
+
+int agent_store_reopen(struct agent *a)
+{
+	struct err err = ERR_INIT;
+	int r;
+
+	/* With its ballast given back a full disk has room for this; but as
+	 * long as nothing can be written, the store that we have can at least
+	 * be read. */
+	store_dir_ballast_drop(a->dir);
+	r = store_dir_probe(a->dir);
+	if (r == 0) {
+		close_gate(a);
+		store_close(a->store);
+		a->store = NULL;
+		r = store_rocks_open(store_dir_db(a->dir), &a->store, &err);
+		if (r == 0)
+			r = make_engine(a, &err);
+		open_gate(a);
+	}
+	if (r == 0) {
+		(void)store_dir_ballast_make(a->dir);
+		log_print(LOG_NOTICE, "the store is open again");
+		return 0;
+	}
+	if (r == -ENOSPC)
+		atomic_store(&a->ailing, -ENOSPC);
+	if (a->retry_wait_ms < RETRY_MAX_MS)
+		a->retry_wait_ms *= 2;
+	a->retry_ms = agent_now_ms() + a->retry_wait_ms;
+	return r;
+}
+
+void agent_store_close(struct agent *a)
+{
+	ch_engine_free(a->engine);
+	a->engine = NULL;
+	store_close(a->store);
+	a->store = NULL;
+}

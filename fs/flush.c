@@ -1,0 +1,200 @@
+/* flush.c -- see flush.h. */
+#include "fs/flush.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PF_EXITING 0x4u /* Of the flags in /proc/PID/stat. */
+#define SIGKILL_BIT (1ull << 8)
+
+/* A whole file of /proc as a string; false: it cannot be read. */
+static bool read_text(int dir, const char *path, char *buf, size_t size)
+{
+	size_t len = 0;
+	ssize_t n;
+	int fd;
+
+	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	while (len < size - 1 &&
+	       (n = read(fd, buf + len, size - 1 - len)) > 0)
+		len += (size_t)n;
+	close(fd);
+	buf[len] = '\0';
+	return len > 0;
+}
+
+/* The number behind "@key" at the start of a line. */
+static bool find_number(const char *text, const char *key, int base,
+			uint64_t *ret_value)
+{
+	size_t len = strlen(key);
+
+	while (text) {
+		if (strncmp(text, key, len) == 0) {
+			*ret_value = strtoull(text + len, NULL, base);
+			return true;
+		}
+		text = strchr(text, '\n');
+		if (text)
+			text++;
+	}
+	return false;
+}
+
+/* Field @i, counted from 1 as in proc(5), of a stat line. */
+static uint64_t stat_field(const char *text, int i)
+{
+	const char *p = strrchr(text, ')'); /* A name may hold anything. */
+
+	for (int at = 2; p && at < i; at++) {
+		p = strchr(p, ' ');
+		if (p)
+			p++;
+	}
+	return p ? strtoull(p, NULL, 10) : 0;
+}
+
+struct proc proc_of(pid_t tid)
+{
+	struct proc p = {.tgid = 0};
+	char path[64], text[4096];
+	uint64_t n;
+
+	if (tid <= 0)
+		return p;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	if (!read_text(AT_FDCWD, path, text, sizeof(text)))
+		return p;
+	if (find_number(text, "Tgid:", 10, &n))
+		p.tgid = (pid_t)n;
+	if (find_number(text, "PPid:", 10, &n))
+		p.parent = (pid_t)n;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)p.tgid);
+	if (read_text(AT_FDCWD, path, text, sizeof(text)))
+		p.start = stat_field(text, 22);
+	return p;
+}
+
+bool proc_lives(const struct proc *p)
+{
+	char path[64], text[1024];
+
+	if (p->tgid <= 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)p->tgid);
+	return read_text(AT_FDCWD, path, text, sizeof(text)) &&
+	       stat_field(text, 22) == p->start;
+}
+
+uint64_t proc_number(const struct proc *p)
+{
+	return p->start << 22 ^ (uint64_t)p->tgid;
+}
+
+bool proc_is_killed(pid_t tid)
+{
+	char path[64], text[4096];
+	uint64_t own = 0, shared = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	if (!read_text(AT_FDCWD, path, text, sizeof(text)))
+		return false;
+	find_number(text, "SigPnd:", 16, &own);
+	find_number(text, "ShdPnd:", 16, &shared);
+	return ((own | shared) & SIGKILL_BIT) != 0;
+}
+
+static bool is_dying_of_signal(pid_t tid)
+{
+	char path[64], text[1024];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
+	if (!read_text(AT_FDCWD, path, text, sizeof(text)))
+		return false;
+	return (stat_field(text, 9) & PF_EXITING) != 0 &&
+	       (stat_field(text, 52) & 0x7f) != 0;
+}
+
+/* Does that link end in "/@base", but for what the kernel adds? */
+static bool link_is(const char *link, size_t len, const char *base)
+{
+	static const char gone[] = " (deleted)";
+	size_t gone_len = sizeof(gone) - 1, base_len = strlen(base);
+
+	if (len > gone_len && memcmp(link + len - gone_len, gone, gone_len) == 0)
+		len -= gone_len;
+	return len > base_len && link[len - base_len - 1] == '/' &&
+	       memcmp(link + len - base_len, base, base_len) == 0;
+}
+
+/*
+ * Has that process a descriptor of the file that can write? The links are
+ * only read, never followed: following one would ask this very mount. The
+ * name tells which are worth the price of a look at fdinfo; the inode number
+ * there decides, in whatever mount namespace the process lives.
+ */
+static bool holds_writable(pid_t tgid, const struct flush_question *q)
+{
+	char path[64], link[4096], info[1024];
+	struct dirent *de;
+	bool holds = false;
+	int fd_dir, info_dir;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)tgid);
+	fd_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd_dir < 0)
+		return false;
+	dir = fdopendir(fd_dir);
+	if (!dir) {
+		close(fd_dir);
+		return false;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)tgid);
+	info_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (info_dir >= 0 && !holds && (de = readdir(dir))) {
+		uint64_t ino = 0, flags = 0;
+		ssize_t len;
+
+		if (de->d_name[0] == '.')
+			continue;
+		len = readlinkat(fd_dir, de->d_name, link, sizeof(link));
+		if (len < 0 || !link_is(link, (size_t)len, q->base) ||
+		    !read_text(info_dir, de->d_name, info, sizeof(info)))
+			continue;
+		find_number(info, "flags:", 8, &flags);
+		find_number(info, "ino:", 10, &ino);
+		holds = (flags & O_ACCMODE) != O_RDONLY &&
+			(ino == q->ino || (q->ino_old && ino == q->ino_old));
+	}
+	if (info_dir >= 0)
+		close(info_dir);
+	closedir(dir);
+	return holds;
+}
+
+enum flush_verdict flush_judge(const struct flush_question *q)
+{
+	struct proc who;
+
+	if (q->tid <= 0)
+		return FLUSH_LAST;
+	who = proc_of(q->tid);
+	if (is_dying_of_signal(q->tid)) {
+		if (q->wrote || who.tgid == q->opener.tgid)
+			return FLUSH_DISCARD;
+		return FLUSH_MORE;
+	}
+	if (who.tgid > 0 && holds_writable(who.tgid, q))
+		return FLUSH_MORE;
+	if (q->opener.tgid != who.tgid && proc_lives(&q->opener) &&
+	    holds_writable(q->opener.tgid, q))
+		return FLUSH_MORE;
+	return FLUSH_LAST;
+}

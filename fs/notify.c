@@ -1,0 +1,529 @@
+/* notify.c -- see notify.h. */
+#include "fs/notify.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "fs/handle.h"
+#include "fs/render.h"
+#include "fs/scratch.h"
+#include "fs/tree.h"
+
+#define ITEMS_MAX 4096
+#define BUCKETS 1024
+#define WAKE_MS 20 /* Between signals to the FUSE thread that must end. */
+
+struct item {
+	struct list link;
+	struct item *next; /* In its bucket. */
+	size_t bucket;
+	enum ch_stale_what what;
+	const char *name, *site;
+	void (*then)(void *arg); /* Of notify_then(). */
+	void *arg;
+	char text[];
+};
+
+struct notify {
+	struct mnt *m;
+	pthread_t thread, main;
+	int event_fd, signal_fd;
+	pthread_mutex_t lock;
+	struct list items;
+	size_t n;
+	struct item *buckets[BUCKETS];
+	bool everything, events, stopping;
+	bool ending;     /* A signal has come. */
+	bool loop_ended; /* The FUSE thread is out of its loop. */
+};
+
+static void wake(struct notify *nt)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	n = write(nt->event_fd, &one, sizeof(one));
+	(void)n; /* It can only fail because it is awake already. */
+}
+
+static struct item *item_new(const char *name, const char *site)
+{
+	size_t name_len = strlen(name) + 1, site_len = strlen(site) + 1;
+	struct item *it;
+
+	it = calloc(1, sizeof(*it) + name_len + site_len);
+	if (!it)
+		return NULL;
+	memcpy(it->text, name, name_len);
+	memcpy(it->text + name_len, site, site_len);
+	it->name = it->text;
+	it->site = it->text + name_len;
+	list_init(&it->link);
+	return it;
+}
+
+static bool is_queued(const struct notify *nt, size_t bucket,
+		      const struct ch_stale *s)
+{
+	const struct item *it = nt->buckets[bucket];
+
+	while (it && !(it->what == s->what && strcmp(it->name, s->name) == 0 &&
+		       strcmp(it->site, s->site) == 0))
+		it = it->next;
+	return it != NULL;
+}
+
+void notify_stale(struct notify *nt, const struct ch_stale *s)
+{
+	uint64_t h = inode_hash((uint64_t)s->what, s->name, strlen(s->name));
+	size_t bucket = inode_hash(h, s->site, strlen(s->site)) % BUCKETS;
+	struct item *it = NULL;
+
+	pthread_mutex_lock(&nt->lock);
+	if (!nt->everything && !is_queued(nt, bucket, s)) {
+		if (nt->n < ITEMS_MAX)
+			it = item_new(s->name, s->site);
+		if (it) {
+			it->what = s->what;
+			it->bucket = bucket;
+			it->next = nt->buckets[bucket];
+			nt->buckets[bucket] = it;
+			list_add_tail(&nt->items, &it->link);
+			nt->n++;
+		} else {
+			nt->everything = true;
+		}
+	}
+	pthread_mutex_unlock(&nt->lock);
+	wake(nt);
+}
+
+void notify_events(struct notify *nt)
+{
+	pthread_mutex_lock(&nt->lock);
+	nt->events = true;
+	pthread_mutex_unlock(&nt->lock);
+	wake(nt);
+}
+
+void notify_makers(struct notify *nt)
+{
+	wake(nt);
+}
+
+void notify_then(struct notify *nt, const char *name, void (*fn)(void *arg),
+		 void *arg)
+{
+	struct item *it = item_new(name, "");
+
+	if (!it) {
+		fn(arg);
+		return;
+	}
+	it->what = CH_STALE_RESOURCE;
+	it->bucket = BUCKETS;
+	it->then = fn;
+	it->arg = arg;
+	pthread_mutex_lock(&nt->lock);
+	list_add_tail(&nt->items, &it->link);
+	nt->n++;
+	pthread_mutex_unlock(&nt->lock);
+	wake(nt);
+}
+
+/* Borrowed nodes, each held until the set is released. */
+struct nodes {
+	struct node **v;
+	size_t n, alloc;
+	bool bad;
+	const char *site; /* Collect no other site's; NULL: all. */
+};
+
+static void collect(void *arg, struct node *n)
+{
+	struct nodes *set = arg;
+
+	if (!n->hashed)
+		return;
+	if (set->site && n->id->site[0] && strcmp(n->id->site, set->site) != 0)
+		return;
+	if (set->n == set->alloc) {
+		size_t alloc = set->alloc ? set->alloc * 2 : 32;
+		struct node **v = realloc(set->v, alloc * sizeof(*v));
+
+		if (!v) {
+			set->bad = true;
+			return;
+		}
+		set->v = v;
+		set->alloc = alloc;
+	}
+	set->v[set->n++] = inode_ref(n);
+}
+
+static void nodes_release(struct mnt *m, struct nodes *set)
+{
+	mnt_lock(m);
+	while (set->n > 0)
+		inode_unref(&m->inodes, set->v[--set->n]);
+	mnt_unlock(m);
+	free(set->v);
+	set->v = NULL;
+}
+
+/* It is gone from the tree: out of the table, and out of the kernel's. */
+static void tell_gone(struct mnt *m, struct node *n)
+{
+	const struct node_id *id;
+	char name[256];
+	uint64_t parent;
+
+	mnt_lock(m);
+	id = n->id;
+	strncpy(name, tree_name_of(id), sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	parent = n->parent->no;
+	if (kind_of(id->kind)->dir)
+		scratch_clear(&m->inodes, n);
+	inode_unhash(&m->inodes, n);
+	mnt_unlock(m);
+	fuse_lowlevel_notify_inval_entry(m->se, parent, name, strlen(name));
+}
+
+static void tell_node(struct mnt *m, const struct view *v, struct node *n)
+{
+	bool hashed;
+
+	mnt_lock(m);
+	hashed = n->hashed; /* Else it went with its directory. */
+	mnt_unlock(m);
+	if (!hashed)
+		return;
+	if (tree_still_there(m, v, n) == -ENOENT)
+		tell_gone(m, n);
+	else if (!kind_of(mnt_id(m, n)->kind)->dynamic)
+		fuse_lowlevel_notify_inval_inode(m->se, n->no, -1, 0);
+}
+
+/* Look at all that is known below the node of that identity. */
+static void tell_subtree(struct mnt *m, const struct view *v,
+			 enum node_kind kind, const char *name,
+			 const char *site, const char *only_site)
+{
+	struct nodes set = {.site = only_site};
+	struct node *n;
+
+	mnt_lock(m);
+	n = inode_find(&m->inodes, kind, name, site);
+	if (n)
+		inode_walk(n, collect, &set);
+	mnt_unlock(m);
+	for (size_t i = 0; i < set.n; i++)
+		tell_node(m, v, set.v[i]);
+	nodes_release(m, &set);
+}
+
+static void tell_dir(struct mnt *m, enum node_kind kind)
+{
+	struct node *n;
+	uint64_t no;
+
+	mnt_lock(m);
+	n = inode_find(&m->inodes, kind, "", "");
+	no = n ? n->no : 0;
+	mnt_unlock(m);
+	if (no)
+		fuse_lowlevel_notify_inval_inode(m->se, no, -1, 0);
+}
+
+/* Does @s say something about the node @id? */
+static bool concerns(const struct item *it, const struct node_id *id)
+{
+	/* A site's heartbeat stands in every resource's status. */
+	if (it->what == CH_STALE_MEMBER)
+		return true;
+	return strcmp(it->name, id->name) == 0;
+}
+
+/* The polled handles of one node whose content is another now. */
+static void wake_node(struct mnt *m, const struct view *v, struct node *n)
+{
+	struct fuse_pollhandle *ph;
+	uint64_t now;
+
+	if (render_meaning(m, v, mnt_id(m, n), &now) < 0)
+		return;
+	do {
+		ph = NULL;
+		mnt_lock(m);
+		for (struct list *l = m->polled.next; !ph && l != &m->polled;
+		     l = l->next) {
+			struct handle *h =
+				LIST_ENTRY(l, struct handle, poll_link);
+
+			if (h->node != n || h->meaning == now)
+				continue;
+			ph = h->ph;
+			h->ph = NULL;
+			list_del(&h->poll_link);
+			break;
+		}
+		mnt_unlock(m);
+		if (ph) {
+			fuse_lowlevel_notify_poll(ph);
+			fuse_pollhandle_destroy(ph);
+		}
+	} while (ph);
+}
+
+/* @it: NULL: all of them; @events: only .events. */
+static void wake_polls(struct mnt *m, const struct view *v,
+		       const struct item *it, bool events)
+{
+	struct nodes set = {.site = NULL};
+
+	mnt_lock(m);
+	for (struct list *l = m->polled.next; l != &m->polled; l = l->next) {
+		struct node *n = LIST_ENTRY(l, struct handle, poll_link)->node;
+		bool seen = false;
+
+		if (events != (n->id->kind == NODE_EVENTS) ||
+		    (it && !concerns(it, n->id)))
+			continue;
+		for (size_t i = 0; i < set.n; i++)
+			seen = seen || set.v[i] == n;
+		if (!seen) {
+			bool hashed = n->hashed;
+
+			n->hashed = true; /* One that is gone, too. */
+			collect(&set, n);
+			n->hashed = hashed;
+		}
+	}
+	mnt_unlock(m);
+	for (size_t i = 0; i < set.n; i++)
+		wake_node(m, v, set.v[i]);
+	nodes_release(m, &set);
+}
+
+static void tell_item(struct mnt *m, const struct view *v,
+		      const struct item *it)
+{
+	switch (it->what) {
+	case CH_STALE_CONTENT:
+		tell_subtree(m, v, NODE_RESOURCE, it->name, "",
+			     it->site[0] ? it->site : NULL);
+		break;
+	case CH_STALE_RESOURCE:
+	case CH_STALE_SITE:
+		atomic_fetch_add(&m->n_changes, 1);
+		tell_subtree(m, v, NODE_RESOURCE, it->name, "", NULL);
+		tell_dir(m, NODE_ROOT);
+		break;
+	case CH_STALE_TRASH:
+		atomic_fetch_add(&m->n_changes, 1);
+		tell_subtree(m, v, NODE_TRASH, it->name, "", NULL);
+		tell_dir(m, NODE_TRASHES);
+		break;
+	case CH_STALE_MEMBER:
+		tell_subtree(m, v, NODE_MEMBER, "", it->site, NULL);
+		tell_dir(m, NODE_MEMBERS);
+		break;
+	}
+	wake_polls(m, v, it, false);
+}
+
+/* What is to be done, taken out of the queue. */
+struct work {
+	struct list items;
+	bool everything, events;
+};
+
+static void take_work(struct notify *nt, struct work *w)
+{
+	list_init(&w->items);
+	pthread_mutex_lock(&nt->lock);
+	w->everything = nt->everything;
+	w->events = nt->events;
+	if (!list_is_empty(&nt->items)) {
+		w->items = nt->items;
+		w->items.next->prev = &w->items;
+		w->items.prev->next = &w->items;
+	}
+	list_init(&nt->items);
+	memset(nt->buckets, 0, sizeof(nt->buckets));
+	nt->n = 0;
+	nt->everything = false;
+	nt->events = false;
+	pthread_mutex_unlock(&nt->lock);
+}
+
+/*
+ * Once the end has come the kernel is told nothing more: such a call could
+ * wait for a request that nobody serves. Who waits for it is still answered.
+ */
+static void do_work(struct notify *nt, struct work *w, bool tell)
+{
+	struct mnt *m = nt->m;
+	struct agent_view av;
+	bool readable;
+
+	readable = tell && agent_view_get(m->agent, &av) == 0;
+	if (readable && w->everything) {
+		tell_subtree(m, &av.v, NODE_ROOT, "", "", NULL);
+		wake_polls(m, &av.v, NULL, false);
+	}
+	if (readable && w->events)
+		wake_polls(m, &av.v, NULL, true);
+	while (!list_is_empty(&w->items)) {
+		struct item *it = LIST_ENTRY(w->items.next, struct item, link);
+
+		list_del(&it->link);
+		if (readable && (it->then || !w->everything))
+			tell_item(m, &av.v, it);
+		if (it->then)
+			it->then(it->arg);
+		free(it);
+	}
+	if (readable)
+		agent_view_put(m->agent, &av);
+}
+
+static void maker_ended(struct notify *nt, int fd)
+{
+	struct mnt *m = nt->m;
+	char *name;
+
+	mnt_lock(m);
+	makers_ended(&m->makers, fd, &name);
+	mnt_unlock(m);
+	if (name)
+		agent_quiet(m->agent, ch_str(name));
+	free(name);
+}
+
+static bool signal_has_come(struct notify *nt)
+{
+	struct signalfd_siginfo info;
+
+	return read(nt->signal_fd, &info, sizeof(info)) == sizeof(info);
+}
+
+static void *notify_main(void *arg)
+{
+	struct notify *nt = arg;
+	struct mnt *m = nt->m;
+	bool stopping = false, kick;
+
+	while (!stopping) {
+		struct pollfd fds[2 + MAKERS_MAX] = {
+			{.fd = nt->event_fd, .events = POLLIN},
+			{.fd = nt->signal_fd, .events = POLLIN},
+		};
+		struct work w;
+		uint64_t count;
+		nfds_t n = 2;
+		ssize_t got;
+
+		mnt_lock(m);
+		for (size_t i = 0; i < m->makers.n; i++)
+			fds[n++] = (struct pollfd){.fd = m->makers.v[i].fd,
+						   .events = POLLIN};
+		mnt_unlock(m);
+		pthread_mutex_lock(&nt->lock);
+		kick = nt->ending && !nt->loop_ended;
+		pthread_mutex_unlock(&nt->lock);
+		poll(fds, n, kick ? WAKE_MS : -1);
+		got = read(nt->event_fd, &count, sizeof(count));
+		(void)got; /* Nothing to read: another of them woke us. */
+		take_work(nt, &w);
+		do_work(nt, &w, !nt->ending);
+		for (nfds_t i = 2; i < n; i++)
+			if (fds[i].revents)
+				maker_ended(nt, fds[i].fd);
+		if (signal_has_come(nt)) {
+			nt->ending = true;
+			fuse_session_exit(m->se);
+		}
+		/* libfuse looks at its flag only when its read comes back; one
+		 * signal could come just before it reads. */
+		pthread_mutex_lock(&nt->lock);
+		if (nt->ending && !nt->loop_ended)
+			pthread_kill(nt->main, SIGUSR2);
+		stopping = nt->stopping;
+		pthread_mutex_unlock(&nt->lock);
+	}
+	return NULL;
+}
+
+int notify_new(struct mnt *m, pthread_t main, struct notify **ret_notify,
+	       struct err *reterr)
+{
+	struct notify *nt;
+	sigset_t set;
+	int r;
+
+	nt = calloc(1, sizeof(*nt));
+	if (!nt)
+		return err_set(reterr, -ENOMEM, "out of memory");
+	nt->m = m;
+	nt->main = main;
+	list_init(&nt->items);
+	pthread_mutex_init(&nt->lock, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	nt->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	nt->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (nt->event_fd < 0 || nt->signal_fd < 0)
+		r = -errno;
+	else
+		r = -pthread_create(&nt->thread, NULL, notify_main, nt);
+	if (r < 0) {
+		if (nt->event_fd >= 0)
+			close(nt->event_fd);
+		if (nt->signal_fd >= 0)
+			close(nt->signal_fd);
+		pthread_mutex_destroy(&nt->lock);
+		free(nt);
+		return err_set(reterr, r, "cannot start the notifier: %s",
+			       strerror(-r));
+	}
+	*ret_notify = nt;
+	return 0;
+}
+
+void notify_loop_ended(struct notify *nt)
+{
+	pthread_mutex_lock(&nt->lock);
+	nt->loop_ended = true;
+	pthread_mutex_unlock(&nt->lock);
+	wake(nt);
+}
+
+void notify_free(struct notify *nt)
+{
+	struct work w;
+
+	if (!nt)
+		return;
+	pthread_mutex_lock(&nt->lock);
+	nt->stopping = true;
+	pthread_mutex_unlock(&nt->lock);
+	wake(nt);
+	pthread_join(nt->thread, NULL);
+	take_work(nt, &w);
+	do_work(nt, &w, false);
+	close(nt->event_fd);
+	close(nt->signal_fd);
+	pthread_mutex_destroy(&nt->lock);
+	free(nt);
+}
