@@ -3,8 +3,11 @@
 #   make deps                         install what building and testing need
 #   make                              build/cheops
 #   make demo                         three sites, the main job, cleaned up
+#   make demo-shell                   the same three sites, to play with
 #   make check                        the tests that end within 15 minutes
-#   make check SANITIZE=address,undefined
+#   make check-long                   those, and all again under sanitizers
+#   make bench                        speed and memory, beside their floors
+#   make SANITIZE=address,undefined   into a build folder of its own
 #   make install DESTDIR=/tmp/pkg PREFIX=/usr
 #   make V=1                          show the commands
 
@@ -12,11 +15,13 @@
 
 PREFIX     ?= /usr/local
 SBINDIR    ?= $(PREFIX)/sbin
+MOUNTDIR   ?= /sbin
 MANDIR     ?= $(PREFIX)/share/man
 INSTALL    ?= install
 PKG_CONFIG ?= pkg-config
 CFLAGS     ?= -O2 -g
 VERSION    := 0.1.0
+JOBS       := $(shell nproc)
 
 # The one list of packages: what a bare Debian 12 lacks to build, run and test.
 DEPS_BUILD := build-essential pkg-config libfuse3-dev libcurl4-openssl-dev \
@@ -52,6 +57,10 @@ driver_obj := $(patsubst %.c,$(BUILD)/%.o,$(wildcard drivers/*/*.c))
 fs_obj     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/*.c))
 world_obj  := $(driver_obj) $(fs_obj)
 unit_bin   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+bench_bin  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+sim_bin    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/sim/sim.c tests/sim/test_*.c))
+sim_obj    := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/sim/sim.c \
+	      tests/sim/test_%.c,$(wildcard tests/sim/*.c)))
 
 all: $(BUILD)/cheops
 
@@ -88,11 +97,65 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(WORLD_FLAGS) -c -o $@ $<
 
+# Programs that measure, and the simulator.
+$(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/world.a $(BUILD)/core.a
+	@echo "  BENCH $*"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $^ $(WORLD_LIBS)
+
+$(BUILD)/tests/sim/%: tests/sim/%.c $(sim_obj) $(BUILD)/world.a $(BUILD)/core.a
+	@echo "  SIM   $*"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(WORLD_LIBS)
+
+$(BUILD)/tests/doc/doctool: tests/doc/doctool.c $(BUILD)/core.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $^ $(CORE_LIBS)
+
+tests-built: $(BUILD)/cheops $(unit_bin) $(sim_bin) $(BUILD)/tests/doc/doctool
+
 deps:
-	tests/deps $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_CHECK)
+	@tests/deps $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_CHECK)
+
+deps-build:
+	@tests/deps $(DEPS_BUILD) $(DEPS_RUN)
+
+# What is missing is installed first, so these two work on a bare machine. The
+# second make finds the libraries that the first one installed.
+demo demo-shell: deps-build
+	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/cheops
+	@CHEOPS=$(abspath $(BUILD)/cheops) mnt-examples/$@
+
+check: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) WERROR=1 tests-built
+	@$(MAKE) --no-print-directory -j$(JOBS) WERROR=1 CC=clang \
+		BUILD=$(BUILD)-clang all
+	@BUILD=$(BUILD) tests/run fast
+
+check-long: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) WERROR=1 tests-built
+	@BUILD=$(BUILD) tests/run long
+
+bench: deps
+	@$(MAKE) --no-print-directory $(BUILD)/cheops $(bench_bin)
+	@CHEOPS=$(abspath $(BUILD)/cheops) BUILD=$(BUILD) tests/bench/bench
+
+install: $(BUILD)/cheops
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MOUNTDIR) \
+		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 \
+		$(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -m 0755 $(BUILD)/cheops $(DESTDIR)$(SBINDIR)/cheops
+	ln -sf $(SBINDIR)/cheops $(DESTDIR)$(MOUNTDIR)/mount.cheops
+	ln -sf $(SBINDIR)/cheops $(DESTDIR)$(MOUNTDIR)/mount.fuse.cheops
+	$(INSTALL) -m 0644 man/*.5 $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -m 0644 man/*.7 $(DESTDIR)$(MANDIR)/man7
+	$(INSTALL) -m 0644 man/*.8 $(DESTDIR)$(MANDIR)/man8
 
 clean:
 	rm -rf build build-*
 
-.PHONY: all deps clean
--include $(core_obj:.o=.d) $(world_obj:.o=.d) $(unit_bin:=.d)
+.PHONY: all tests-built deps deps-build demo demo-shell check check-long bench \
+	install clean
+.SECONDARY:
+-include $(core_obj:.o=.d) $(world_obj:.o=.d) $(unit_bin:=.d) $(sim_obj:.o=.d) \
+	$(sim_bin:=.d) $(bench_bin:=.d)

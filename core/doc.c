@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/check.h"
 #include "core/doc_tree.h"
 #include "core/mem.h"
 
@@ -24,8 +23,7 @@ static int no_memory(struct err *reterr)
 	return err_set(reterr, -ENOMEM, "out of memory");
 }
 
-static int say(struct ch_bytes in, const struct doc_fail *f,
-	       struct err *reterr)
+static int say(struct ch_bytes in, const struct doc_fail *f, struct err *reterr)
 {
 	size_t line, col;
 

@@ -11,7 +11,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "core/check.h"
 #include "core/doc_tree.h"
 #include "core/mem.h"
 
@@ -213,13 +212,12 @@ static int refuse(struct ch_bytes in, const json_error_t *e, struct doc_fail *f)
 	/* Within a string, at the very byte. */
 	at = t.type == '"' && pos > t.start && pos < t.end ? pos : t.start;
 	if (json_error_code(e) == json_error_duplicate_key)
-		return doc_fail_set(f, t.start, t.end, DOC_DUPLICATE,
-				    "the key %.*s stands twice in one map; "
-				    "keep one of them",
-				    (int)(t.end - t.start < 60
-						  ? t.end - t.start
-						  : 60),
-				    p + t.start);
+		return doc_fail_set(
+			f, t.start, t.end, DOC_DUPLICATE,
+			"the key %.*s stands twice in one map; "
+			"keep one of them",
+			(int)(t.end - t.start < 60 ? t.end - t.start : 60),
+			p + t.start);
 
 	/* jansson's own "near" shows our copy; show the writer's text. */
 	memcpy(text, e->text, len + 1);
@@ -229,13 +227,12 @@ static int refuse(struct ch_bytes in, const json_error_t *e, struct doc_fail *f)
 	len = t.end - t.start < NEAR_MAX ? t.end - t.start : NEAR_MAX;
 	len = doc_utf8_whole((struct ch_bytes){p + t.start, len});
 	for (size_t i = 0; i < len; i++)
-		near[i] = (unsigned char)p[t.start + i] < 0x20
-				  ? ' '
-				  : p[t.start + i];
+		near[i] = (unsigned char)p[t.start + i] < 0x20 ? ' '
+							       : p[t.start + i];
 	near[len] = '\0';
 	return doc_fail_set(f, at, t.end,
 			    is_certain(e, p[t.start]) ? DOC_CERTAIN
-			    : no < 2		      ? DOC_NOT_BEGUN
+			    : no < 2                  ? DOC_NOT_BEGUN
 						      : "json",
 			    "not JSON: %s, near %s", text, near);
 }
@@ -249,8 +246,8 @@ static int load(struct ch_bytes in, const char *copy, json_t **ret_root,
 
 	memset(&e, 0, sizeof(e));
 	no_memory = false;
-	root = json_loadb(copy, in.len,
-			  JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
+	root = json_loadb(copy, in.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+			  &e);
 	if (no_memory) {
 		json_decref(root);
 		return -ENOMEM;
@@ -387,7 +384,7 @@ static int build_value(struct build *b, json_t *j, struct doc_node **ret_node)
 	} else {
 		src = (struct ch_bytes){(const char *)b->d->in.p + t.start,
 					t.end - t.start};
-		kind = json_is_null(j)	    ? DOC_NULL
+		kind = json_is_null(j)      ? DOC_NULL
 		       : json_is_boolean(j) ? DOC_BOOL
 					    : DOC_NUMBER;
 		n = doc_scalar_new(&b->d->arena, kind, src, src);
@@ -470,8 +467,9 @@ static int complete(struct ch_bytes in, struct strbuf *sb, size_t *ret_open)
 		strbuf_add_str(sb, "\"\"");
 	else if (begins("true", part) || begins("null", part) ||
 		 begins("false", part) ||
-		 (part.len && (p[last.start] == '-' ||
-			       (p[last.start] >= '0' && p[last.start] <= '9')))) {
+		 (part.len &&
+		  (p[last.start] == '-' ||
+		   (p[last.start] >= '0' && p[last.start] <= '9')))) {
 		strbuf_set_len(sb, last.start);
 		strbuf_add_char(sb, '1');
 	}

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/check.h"
 #include "core/doc_tree.h"
 #include "core/mem.h"
 
@@ -132,9 +131,8 @@ static int place_of(struct doc_node *const *v, size_t n,
 		return err_set(reterr, -EINVAL,
 			       "the spec has %zu documents of kind %.*s and "
 			       "name %.*s; give the patch metadata.namespace",
-			       found, shown(id.kind),
-			       (const char *)id.kind.p, shown(id.name),
-			       (const char *)id.name.p);
+			       found, shown(id.kind), (const char *)id.kind.p,
+			       shown(id.name), (const char *)id.name.p);
 	return err_set(reterr, -EINVAL,
 		       "the spec has no document of kind %.*s and name %.*s "
 		       "for document %zu of the patch; patch one that is "

@@ -37,7 +37,7 @@ static bool is_one_of(struct ch_bytes s, const char *const *words)
 
 static bool is_null(struct ch_bytes s)
 {
-	static const char *const words[] = {"",	    "~",    "null",
+	static const char *const words[] = {"",     "~",    "null",
 					    "Null", "NULL", NULL};
 
 	return is_one_of(s, words);
@@ -45,18 +45,18 @@ static bool is_null(struct ch_bytes s)
 
 static bool is_true(struct ch_bytes s)
 {
-	static const char *const words[] = {"y",    "Y",    "yes",  "Yes",
-					    "YES",  "true", "True", "TRUE",
-					    "on",   "On",   "ON",   NULL};
+	static const char *const words[] = {"y",   "Y",    "yes",  "Yes",
+					    "YES", "true", "True", "TRUE",
+					    "on",  "On",   "ON",   NULL};
 
 	return is_one_of(s, words);
 }
 
 static bool is_false(struct ch_bytes s)
 {
-	static const char *const words[] = {
-		"n",	 "N",	  "no",	 "No",	"NO",  "false",
-		"False", "FALSE", "off", "Off", "OFF", NULL};
+	static const char *const words[] = {"n",   "N",     "no",    "No",
+					    "NO",  "false", "False", "FALSE",
+					    "off", "Off",   "OFF",   NULL};
 
 	return is_one_of(s, words);
 }
@@ -209,8 +209,8 @@ static int number_to_json(struct doc_arena *a, struct ch_bytes s,
 	struct float_parts f;
 	int r;
 
-	if (!s.len || !(is_digit(p[0]) || p[0] == '+' || p[0] == '-' ||
-			p[0] == '.'))
+	if (!s.len ||
+	    !(is_digit(p[0]) || p[0] == '+' || p[0] == '-' || p[0] == '.'))
 		return 1;
 	/* Most texts end here: nothing else stands in a number. */
 	for (size_t i = 0; i < s.len; i++) {
@@ -286,7 +286,7 @@ static bool is_integer(struct ch_bytes json)
 static bool is_endless(struct ch_bytes s)
 {
 	static const char *const words[] = {
-		".nan",	 ".NaN",  ".NAN",  ".inf",  ".Inf",  ".INF", "+.inf",
+		".nan",  ".NaN",  ".NAN",  ".inf",  ".Inf",  ".INF", "+.inf",
 		"+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", NULL};
 
 	return is_one_of(s, words);
@@ -318,8 +318,8 @@ int doc_resolve(struct doc_arena *a, const char *tag, bool plain,
 		if (r == 0)
 			fits = (!null || kind == DOC_NULL) &&
 			       (!boolean || kind == DOC_BOOL) &&
-			       (!integer || (kind == DOC_NUMBER &&
-					     is_integer(value))) &&
+			       (!integer ||
+				(kind == DOC_NUMBER && is_integer(value))) &&
 			       (!floating || kind == DOC_NUMBER ||
 				is_endless(text));
 	}

@@ -64,8 +64,7 @@ int doc_check_utf8(struct ch_bytes in, struct doc_fail *f)
 	size_t i = 0;
 
 	if (in.len >= 2 && ((p[0] == 0xff && p[1] == 0xfe) ||
-			    (p[0] == 0xfe && p[1] == 0xff) ||
-			    (!p[0] != !p[1])))
+			    (p[0] == 0xfe && p[1] == 0xff) || (!p[0] != !p[1])))
 		return doc_fail_set(f, 0, 0, "utf16",
 				    "this is UTF-16 or UTF-32; save it as "
 				    "UTF-8");
@@ -92,8 +91,7 @@ int doc_check_utf8(struct ch_bytes in, struct doc_fail *f)
 	return 0;
 }
 
-void doc_where(struct ch_bytes in, size_t at, size_t *ret_line,
-	       size_t *ret_col)
+void doc_where(struct ch_bytes in, size_t at, size_t *ret_line, size_t *ret_col)
 {
 	const unsigned char *p = in.p;
 	size_t line = 1, col = 1;
@@ -114,14 +112,10 @@ void doc_where(struct ch_bytes in, size_t at, size_t *ret_line,
 int doc_fail_set(struct doc_fail *f, size_t at, size_t settled,
 		 const char *what, const char *fmt, ...)
 {
-	struct err e;
-	va_list ap;
 	struct strbuf sb = STRBUF_INIT;
+	va_list ap;
+	size_t len;
 
-	f->at = at;
-	f->settled = settled;
-	f->what = what;
-	f->text[0] = '\0';
 	va_start(ap, fmt);
 	strbuf_vaddf(&sb, fmt, ap);
 	va_end(ap);
@@ -129,17 +123,14 @@ int doc_fail_set(struct doc_fail *f, size_t at, size_t settled,
 		strbuf_release(&sb);
 		return -ENOMEM;
 	}
-	/* err_set() cuts; f->text must not end within a character. */
-	err_set(&e, -EINVAL, "%s", sb.buf);
+	/* Cut, but not within a character. */
+	len = sb.len < sizeof(f->text) ? sb.len : sizeof(f->text) - 1;
+	len = doc_utf8_whole((struct ch_bytes){sb.buf, len});
+	memcpy(f->text, sb.buf, len);
+	f->text[len] = '\0';
 	strbuf_release(&sb);
-	{
-		size_t len = strlen(e.text);
-
-		if (len >= sizeof(f->text))
-			len = sizeof(f->text) - 1;
-		len = doc_utf8_whole((struct ch_bytes){e.text, len});
-		memcpy(f->text, e.text, len);
-		f->text[len] = '\0';
-	}
+	f->at = at;
+	f->settled = settled;
+	f->what = what;
 	return -EINVAL;
 }

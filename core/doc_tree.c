@@ -5,7 +5,6 @@
 #include <stdalign.h>
 #include <string.h>
 
-#include "core/check.h"
 #include "core/mem.h"
 
 #define CHUNK_SIZE_MIN 4096u

@@ -18,10 +18,10 @@
 
 #include "core/doc.h"
 
-#define DOC_NODES_MAX (1u << 20)  /* With all aliases expanded. */
-#define DOC_TEXT_MAX (32u << 20)  /* Bytes of scalars, likewise. */
-#define DOC_SIMPLE_KEY_MAX 1000   /* YAML: a key without "? " (libyaml 1024). */
-#define DOC_FIND_LINEAR_MAX 8     /* Larger maps are sorted, and searched. */
+#define DOC_NODES_MAX (1u << 20) /* With all aliases expanded. */
+#define DOC_TEXT_MAX (32u << 20) /* Bytes of scalars, likewise. */
+#define DOC_SIMPLE_KEY_MAX 1000  /* YAML: a key without "? " (libyaml 1024). */
+#define DOC_FIND_LINEAR_MAX 8    /* Larger maps are sorted, and searched. */
 
 /* Memory that is freed at once. */
 struct doc_arena {
@@ -56,13 +56,13 @@ struct doc_entry {
 
 struct doc_node {
 	enum doc_kind kind;
-	uint8_t style;   /* enum doc_style */
-	uint8_t syntax;  /* enum doc_syntax: what `src` is written in. */
-	uint8_t height;  /* 0 for scalars and empty collections, else 1 + max. */
-	bool in_flow;    /* Scalars: `src` stood in a flow collection. */
-	bool merge;      /* Keys: a plain `<<`. */
-	uint32_t nodes;  /* This one and all below it. */
-	uint32_t text;   /* Bytes of all scalars in it. */
+	uint8_t style;  /* enum doc_style */
+	uint8_t syntax; /* enum doc_syntax: what `src` is written in. */
+	uint8_t height; /* 0 for scalars and empty collections, else 1 + max. */
+	bool in_flow;   /* Scalars: `src` stood in a flow collection. */
+	bool merge;     /* Keys: a plain `<<`. */
+	uint32_t nodes; /* This one and all below it. */
+	uint32_t text;  /* Bytes of all scalars in it. */
 	const char *tag; /* As libyaml expands it; NULL: none. */
 	union {
 		struct {

@@ -257,8 +257,8 @@ static bool may_stay(const struct doc_node *n, const struct place *at)
 		return false;
 	if (n->style == DOC_LITERAL || n->style == DOC_FOLDED)
 		return false;
-	if (at->key && (memchr(src.p, '\n', src.len) ||
-			src.len > DOC_SIMPLE_KEY_MAX))
+	if (at->key &&
+	    (memchr(src.p, '\n', src.len) || src.len > DOC_SIMPLE_KEY_MAX))
 		return false;
 	if (at->flow && !is_flow_safe(n))
 		return false;
@@ -267,8 +267,7 @@ static bool may_stay(const struct doc_node *n, const struct place *at)
 
 /* Several lines in quotes, or plain: their indentation means nothing, but
  * it must be deeper than what they stand in. */
-static void write_source(struct ch_bytes src, size_t indent,
-			 struct strbuf *out)
+static void write_source(struct ch_bytes src, size_t indent, struct strbuf *out)
 {
 	const char *p = src.p;
 	size_t i = 0;
@@ -325,8 +324,8 @@ static void write_string(const struct doc_node *n, const struct place *at,
 	    write_folded(n, at, out))
 		return;
 	if (block && (memchr(value.p, '\n', value.len) ||
-		      (n->syntax == DOC_YAML && (n->style == DOC_LITERAL ||
-						 n->style == DOC_FOLDED))))
+		      (n->syntax == DOC_YAML &&
+		       (n->style == DOC_LITERAL || n->style == DOC_FOLDED))))
 		write_literal(value, at, out);
 	else if (!n->tag && may_be_plain(value))
 		strbuf_add(out, value.p, value.len);
@@ -362,8 +361,8 @@ static void write_scalar(const struct doc_node *n, const struct place *at,
 static void write_key(const struct doc_node *key, const struct place *at,
 		      struct strbuf *out)
 {
-	struct place here = {.indent = at->indent, .flow = at->flow,
-			     .key = true};
+	struct place here = {
+		.indent = at->indent, .flow = at->flow, .key = true};
 	struct strbuf text = STRBUF_INIT;
 
 	write_scalar(key, &here, &text);

@@ -10,16 +10,15 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "core/check.h"
 #include "core/doc_tree.h"
 #include "core/mem.h"
 
 struct frame {
 	struct doc_node *node; /* Made at once, filled when it is closed. */
 	struct doc_node *key;  /* Waits for its value. */
-	size_t start;	       /* Its first entry on the stack. */
-	size_t at;	       /* Where it began. */
-	bool merges;	       /* It has a key <<. */
+	size_t start;          /* Its first entry on the stack. */
+	size_t at;             /* Where it began. */
+	bool merges;           /* It has a key <<. */
 };
 
 struct anchor {
@@ -38,7 +37,7 @@ struct build {
 	struct anchor *anchor; /* Of this document. */
 	size_t anchor_n, anchor_alloc;
 	size_t aliases;
-	uint32_t nodes;	  /* Made so far, or said by an alias. */
+	uint32_t nodes; /* Made so far, or said by an alias. */
 	uint32_t text;
 	size_t docs_alloc;
 	size_t chars, bytes; /* The cursor: as many characters are bytes. */
@@ -204,9 +203,9 @@ static int set_key(struct build *b, struct frame *fr, struct doc_node *n,
 				    "a key holds a NUL; leave it out");
 	if (n->kind != DOC_STRING || n->merge) {
 		/* An anchored scalar may stand elsewhere too: a copy. */
-		struct doc_node *k = doc_scalar_new(&b->d->arena, DOC_STRING,
-						    n->u.scalar.value,
-						    n->u.scalar.src);
+		struct doc_node *k =
+			doc_scalar_new(&b->d->arena, DOC_STRING,
+				       n->u.scalar.value, n->u.scalar.src);
 
 		if (!k)
 			return -ENOMEM;
@@ -381,12 +380,11 @@ static int on_open(struct build *b, const yaml_event_t *ev, bool map)
 	struct frame *fr = b->depth ? &b->frame[b->depth - 1] : NULL;
 	const yaml_char_t *anchor = map ? ev->data.mapping_start.anchor
 					: ev->data.sequence_start.anchor;
-	const yaml_char_t *tag = map ? ev->data.mapping_start.tag
-				     : ev->data.sequence_start.tag;
-	bool flow = map ? ev->data.mapping_start.style ==
-				  YAML_FLOW_MAPPING_STYLE
-			: ev->data.sequence_start.style ==
-				  YAML_FLOW_SEQUENCE_STYLE;
+	const yaml_char_t *tag =
+		map ? ev->data.mapping_start.tag : ev->data.sequence_start.tag;
+	bool flow =
+		map ? ev->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE
+		    : ev->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE;
 	struct doc_node *n;
 	int r;
 
@@ -540,8 +538,8 @@ static int on_close(struct build *b)
 		r = merge(b, fr);
 		if (r < 0)
 			return r;
-		filled = doc_many_new(&b->d->arena, n->kind, since(b, fr->start),
-				      b->n - fr->start);
+		filled = doc_many_new(&b->d->arena, n->kind,
+				      since(b, fr->start), b->n - fr->start);
 		if (!filled)
 			return -ENOMEM;
 		r = doc_many_seal(&b->d->arena, filled, NULL);
@@ -741,14 +739,35 @@ int doc_parse_yaml(struct doc *d, struct doc_fail *f)
  * follows stays for ever. Blanks come first: most errors end there.
  */
 static const char *const futures[] = {
-	"    ", "\n", "aaaa",
+	"    ",
+	"\n",
+	"aaaa",
 	/* A key; the end of quotes; a line at some depth. */
-	": x\n", "\": x\n", "': x\n", "\n  a", "\n                    a",
+	": x\n",
+	"\": x\n",
+	"': x\n",
+	"\n  a",
+	"\n                    a",
 	/* The end of a document, or its beginning. */
-	"-\n", "--\n", "---\n", ".\n", "..\n", "----",
+	"-\n",
+	"--\n",
+	"---\n",
+	".\n",
+	"..\n",
+	"----",
 	/* The rest of an escape in quotes, or in a tag. */
-	"00000041", "9%A9%A9 x", "A9%A9%A9 x", "%A9%A9%A9 x",
-	":::::", ",,,,,", "]\n", "}\n", "\"\"\"\"", "\n\n\n", "| x\n", "#",
+	"00000041",
+	"9%A9%A9 x",
+	"A9%A9%A9 x",
+	"%A9%A9%A9 x",
+	":::::",
+	",,,,,",
+	"]\n",
+	"}\n",
+	"\"\"\"\"",
+	"\n\n\n",
+	"| x\n",
+	"#",
 };
 
 static int try_future(struct ch_bytes in, const char *more, struct doc_fail *f)

@@ -86,7 +86,7 @@ static void face_of_resource(struct mnt *m, const struct node_id *id,
 				    sizeof(res->sites));
 		f->tag += res->versions;
 	} else if (id->kind == NODE_SPEC) {
-		f->mode = res->spec_mode & 07777;
+		f->mode = res->spec_mode & 0666; /* Nobody runs a spec. */
 		f->base_ns = (int64_t)res->spec_ms * MS_NS;
 		if (res->spec_owner[0])
 			owner = res->spec_owner;

@@ -65,8 +65,11 @@ static int serve(const struct options *opts, const struct config *cfg,
 	r = daemon_start(!opts->foreground, &s.daemon, reterr);
 	if (r < 0)
 		return r;
-	/* A heap for each thread would cost more than it gains. */
+	/* A heap for each thread would cost more than it gains, and large
+	 * bodies go back to the system when they are done with. */
 	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
 	r = agent_open(cfg, opts->mountpoint, &agent, reterr);
 	if (r < 0)
 		return r;

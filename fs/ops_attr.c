@@ -66,25 +66,22 @@ static void apply(struct stat *st, const struct stat *attr, int to_set)
 }
 
 /* Modes and owners that we keep: of a resource's directory, and its spec. */
-static void set_owner(fuse_req_t req, struct node *n, const struct stat *attr,
-		      int to_set, const struct stat *now)
+static void set_owner(fuse_req_t req, struct node *n, const struct stat *then)
 {
 	struct mnt *m = mnt_of(req);
 	const struct node_id *id = mnt_id(m, n);
 	char owner[VIEW_OWNER_MAX], group[VIEW_OWNER_MAX];
 	char user[VIEW_OWNER_MAX];
 	struct ch_submit s = {.op = CH_MODE};
-	struct stat st = *now;
 	struct parked *p;
 	int r;
 
-	apply(&st, attr, to_set & SET_OWNER);
-	owner_user(st.st_uid, owner, sizeof(owner));
-	owner_group(st.st_gid, group, sizeof(group));
+	owner_user(then->st_uid, owner, sizeof(owner));
+	owner_group(then->st_gid, group, sizeof(group));
 	owner_user(fuse_req_ctx(req)->uid, user, sizeof(user));
 	s.name = ch_str(id->name);
 	s.of_spec = id->kind == NODE_SPEC;
-	s.mode = st.st_mode & 07777;
+	s.mode = then->st_mode & 07777;
 	s.owner = ch_str(owner);
 	s.group = ch_str(group);
 	s.user = ch_str(user);
@@ -93,7 +90,7 @@ static void set_owner(fuse_req_t req, struct node *n, const struct stat *attr,
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	p->st = st;
+	p->st = *then;
 	p->timeout = 0; /* What it is from now on, the next look tells. */
 	r = parked_label(p, id->name, s.of_spec ? "spec" : "");
 	if (r == 0)
@@ -228,6 +225,8 @@ static void ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 	if (to_set & SET_OWNER) {
 		then = now;
 		apply(&then, attr, to_set & SET_OWNER);
+		if (id->kind == NODE_SPEC)
+			then.st_mode &= S_IFMT | 0666;
 		if (kind_is_scratch(id->kind)) {
 			set_scratch(m, n, attr, to_set);
 		} else if ((id->kind == NODE_RESOURCE ||
@@ -235,7 +234,7 @@ static void ll_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 			   (then.st_mode != now.st_mode ||
 			    then.st_uid != now.st_uid ||
 			    then.st_gid != now.st_gid)) {
-			set_owner(req, n, attr, to_set, &now);
+			set_owner(req, n, &then);
 			return;
 		}
 	}

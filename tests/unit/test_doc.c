@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <threads.h>
 
 #include <cmocka.h>
 
@@ -88,37 +89,107 @@ static void expect_no_patch(const char *spec, const char *patch,
 	doc_free(p);
 }
 
+static int parse_and_patch(void *arg)
+{
+	const struct doc *shared = arg;
+
+	for (int i = 0; i < 100; i++) {
+		struct doc *s = NULL, *p = NULL;
+		struct strbuf sb = STRBUF_INIT;
+		struct err e;
+		int r;
+
+		r = doc_parse(ch_str("{\"a\": {\"b\": [1, 2]}}"), &s, &e);
+		if (r == 0)
+			r = doc_parse(ch_str("a: {b: 2, c: null}\n"), &p, &e);
+		if (r == 0)
+			r = doc_patch(shared ? shared : s, p, &sb, &e);
+		doc_free(s);
+		doc_free(p);
+		strbuf_release(&sb);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+/* First of all tests: the threads race for jansson's setup as well. */
+static void threads_share_what_is_parsed(void **state)
+{
+	struct doc *shared = NULL;
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		thrd_t t[4];
+
+		for (int i = 0; i < 4; i++)
+			assert_int_equal(
+				thrd_create(&t[i], parse_and_patch, shared),
+				thrd_success);
+		for (int i = 0; i < 4; i++) {
+			int r = -1;
+
+			assert_int_equal(thrd_join(t[i], &r), thrd_success);
+			assert_int_equal(r, 0);
+		}
+		if (!shared)
+			shared = parsed("a: {b: 1, c: 2}\nd: 3\n");
+	}
+	doc_free(shared);
+}
+
 static void scalars_are_typed_as_kubectl(void **state)
 {
 	static const char *const v[][2] = {
-		{"y", "true"},		{"No", "false"},
-		{"ON", "true"},		{"off", "false"},
-		{"yEs", "\"yEs\""},	{"~", "null"},
-		{"", "null"},		{"Null", "null"},
-		{"nULL", "\"nULL\""},	{"0777", "511"},
-		{"-0777", "-511"},	{"0o17", "15"},
-		{"09", "9"},		{"0x1F", "31"},
-		{"0x_1_F", "31"},	{"-0b101", "-5"},
-		{"+12", "12"},		{"1_000", "1000"},
-		{"_1", "\"_1\""},	{"1e3", "1e3"},
-		{".5", "0.5"},		{"5.", "5"},
-		{"-.5E+2", "-0.5E+2"},	{"007.50", "7.50"},
-		{"1.10", "1.10"},	{"1e400", "1e400"},
-		{"-0", "-0"},		{"12345678901234567890123",
-					 "12345678901234567890123"},
-		{".inf", "\".inf\""},	{"-.INF", "\"-.INF\""},
-		{"0x", "\"0x\""},	{"1e", "\"1e\""},
-		{"1.2.3", "\"1.2.3\""}, {"1:30", "\"1:30\""},
-		{"-", "null"},		{"2020-01-02", "\"2020-01-02\""},
-		{".", "\".\""},		{"0xffffffffffffffff",
-					 "18446744073709551615"},
+		{"y", "true"},
+		{"No", "false"},
+		{"ON", "true"},
+		{"off", "false"},
+		{"yEs", "\"yEs\""},
+		{"~", "null"},
+		{"", "null"},
+		{"Null", "null"},
+		{"nULL", "\"nULL\""},
+		{"0777", "511"},
+		{"-0777", "-511"},
+		{"0o17", "15"},
+		{"09", "9"},
+		{"0x1F", "31"},
+		{"0x_1_F", "31"},
+		{"-0b101", "-5"},
+		{"+12", "12"},
+		{"1_000", "1000"},
+		{"_1", "\"_1\""},
+		{"1e3", "1e3"},
+		{".5", "0.5"},
+		{"5.", "5"},
+		{"-.5E+2", "-0.5E+2"},
+		{"007.50", "7.50"},
+		{"1.10", "1.10"},
+		{"1e400", "1e400"},
+		{"-0", "-0"},
+		{"12345678901234567890123", "12345678901234567890123"},
+		{".inf", "\".inf\""},
+		{"-.INF", "\"-.INF\""},
+		{"0x", "\"0x\""},
+		{"1e", "\"1e\""},
+		{"1.2.3", "\"1.2.3\""},
+		{"1:30", "\"1:30\""},
+		{"-", "null"},
+		{"2020-01-02", "\"2020-01-02\""},
+		{".", "\".\""},
+		{"0xffffffffffffffff", "18446744073709551615"},
 		{"0x10000000000000000", "\"0x10000000000000000\""},
 		{"-0x8000000000000000", "-9223372036854775808"},
-		{"'1'", "\"1\""},	{"\"y\"", "\"y\""},
-		{"!!str 1", "\"1\""},	{"!!int '7'", "7"},
-		{"!!float 1", "1"},	{"!!bool 'y'", "true"},
+		{"'1'", "\"1\""},
+		{"\"y\"", "\"y\""},
+		{"!!str 1", "\"1\""},
+		{"!!int '7'", "7"},
+		{"!!float 1", "1"},
+		{"!!bool 'y'", "true"},
 		{"!!binary aGk=", "\"aGk=\""},
-		{"!local 1", "\"1\""},	{"! 12", "\"12\""},
+		{"!local 1", "\"1\""},
+		{"! 12", "\"12\""},
 		{"\"a\\0b\"", "\"a\\u0000b\""},
 	};
 
@@ -228,7 +299,9 @@ static void wrong_texts_are_refused_with_their_place(void **state)
 		{"a: !!int b\n", "line 1, column 4: this is no value for"},
 		{"a: \"b\n", "something in quotes never ends"},
 		{"a: \xff\n", "line 1, column 4: byte 0xff is not UTF-8"},
-		{"\xff\xfe" "a", "UTF-16"},
+		{"\xff\xfe"
+		 "a",
+		 "UTF-16"},
 		{"a: \x01\n", "control characters are not allowed"},
 		{"a: 1\n---\nb\n", "line 3, column 1: neither"},
 	};
@@ -437,8 +510,9 @@ static void patched_yaml_keeps_what_it_can(void **state)
 		     "t: |\n  one\n  two\n");
 	expect_patch("a: 1\n", "a: {}\nb: []\nc: {d: {}}\n",
 		     "a: {}\nb: []\nc: {d: {}}\n");
-	expect_patch("{\n\"a\": 1}\n", "b: [x, 0777]\n",
-		     "{\n  \"a\": 1,\n  \"b\": [\n    \"x\",\n    511\n  ]\n}\n");
+	expect_patch(
+		"{\n\"a\": 1}\n", "b: [x, 0777]\n",
+		"{\n  \"a\": 1,\n  \"b\": [\n    \"x\",\n    511\n  ]\n}\n");
 	expect_patch("{\"a\": [1, 2]}", "b: y\n",
 		     "{\"a\": [1, 2], \"b\": true}");
 }
@@ -463,8 +537,7 @@ static void patches_find_their_document(void **state)
 	expect_no_patch("a: 1\n---\na: 2\n", "- 1\n", "a merge patch is a map");
 	expect_no_patch("kind: A\nmetadata: {name: x, namespace: p}\n---\n"
 			"kind: A\nmetadata: {name: x, namespace: q}\n",
-			"kind: A\nmetadata: {name: x}\n",
-			"metadata.namespace");
+			"kind: A\nmetadata: {name: x}\n", "metadata.namespace");
 }
 
 static bool is_manifest(const char *s)
@@ -499,7 +572,8 @@ static void manifests_and_secrets(void **state)
 	assert_true(has_secret("[{\"kind\": \"Secret\"}]"));
 	assert_false(has_secret("kind: Pod\nspec: {kind: Secret}\n"));
 	assert_true(doc_claims_manifest(ch_str("a\napiVersion: v1")));
-	assert_true(doc_claims_manifest(ch_str("\xef\xbb\xbf" "apiVersion:")));
+	assert_true(doc_claims_manifest(ch_str("\xef\xbb\xbf"
+					       "apiVersion:")));
 	assert_false(doc_claims_manifest(ch_str(" apiVersion: v1\n")));
 	assert_false(doc_claims_manifest(ch_str("apiVersion")));
 	assert_false(doc_claims_manifest(ch_str("")));
@@ -508,7 +582,8 @@ static void manifests_and_secrets(void **state)
 static const char *const valid[] = {
 	"a: 1\nb:\n  - x\n  - {y: [1, 2], \"z\": 'q'}\nc: |\n  text\n\nd: 1\n",
 	"%YAML 1.1\n%TAG !e! tag:example.org,2000:\n---\na: !e!x y\n...\n",
-	"--- \n- &a one\n- *a\n- !!str 2\n- \"esc \\x41 \\u00e9 \\U0001F600\"\n",
+	"--- \n- &a one\n- *a\n- !!str 2\n- \"esc \\x41 \\u00e9 "
+	"\\U0001F600\"\n",
 	"? key\n: value\n? [\n",
 	"{\"a\": [true, null, -1.5e-3, \"\\ud83d\\ude00\\n\"], \"b\": {}}\n",
 	"[1,\n {\"a\": \"\\\"\"}, tru, nope]\n",
@@ -551,13 +626,26 @@ static void every_prefix_of_what_is_valid_passes(void **state)
 static void no_continuation_mends_these(void **state)
 {
 	static const char *const v[] = {
-		"a: b: c\n",	"a: b: c",	   "{\"a\" 1",
-		"{\"a\" 1}",	"]",		   "\ta: 1\n",
-		"a:\n\tb: 1\n", "a: 1\n\tb: 2\n",  "nonsense\n",
-		"a: @x\n",	"a: 1\n b: 2\n",   "- a\nb: c\n",
-		"a: 1\na: 2\n", "{\"a\":1,\"a\":", "a: *x\n",
-		"a: \xff\n",	"{\"a\": 1} x\n",  "a: {{ x }}\n",
-		"{\"a\": 1}{",	"server {\n  listen 80;\n",
+		"a: b: c\n",
+		"a: b: c",
+		"{\"a\" 1",
+		"{\"a\" 1}",
+		"]",
+		"\ta: 1\n",
+		"a:\n\tb: 1\n",
+		"a: 1\n\tb: 2\n",
+		"nonsense\n",
+		"a: @x\n",
+		"a: 1\n b: 2\n",
+		"- a\nb: c\n",
+		"a: 1\na: 2\n",
+		"{\"a\":1,\"a\":",
+		"a: *x\n",
+		"a: \xff\n",
+		"{\"a\": 1} x\n",
+		"a: {{ x }}\n",
+		"{\"a\": 1}{",
+		"server {\n  listen 80;\n",
 	};
 	struct strbuf sb = STRBUF_INIT;
 	struct err e;
@@ -586,7 +674,8 @@ static void no_memory_is_an_answer(void **state)
 {
 	static const char *const specs[] = {
 		"{\"a\": [1, 1.10, \"x\\n\", {\"b\": null}], \"c\": \"\"}",
-		"kind: A\nmetadata: {name: web}\nx: &x {a: 1, b: 2, c: 3, d: 4, "
+		"kind: A\nmetadata: {name: web}\nx: &x {a: 1, b: 2, c: 3, d: "
+		"4, "
 		"e: 5, f: 6, g: 7, h: 8, i: 9}\ny:\n  <<: *x\n  z: >\n    t\n"
 		"long: 0x1_F\nl: |\n  x\n---\nb: \"q\\n\"\n",
 	};
@@ -636,6 +725,7 @@ static void no_memory_is_an_answer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(threads_share_what_is_parsed),
 		cmocka_unit_test(scalars_are_typed_as_kubectl),
 		cmocka_unit_test(keys_become_strings),
 		cmocka_unit_test(json_keeps_its_numbers),
