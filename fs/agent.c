@@ -92,6 +92,24 @@ void agent_done(struct agent *a, uint64_t token, int err, const char *text)
 	free(p);
 }
 
+void agent_done_waits(struct agent *a, int err, const char *text)
+{
+	for (;;) {
+		const struct pending *p;
+		uint64_t token = 0;
+
+		pthread_mutex_lock(&a->pending.lock);
+		for (p = a->pending.first; p && p->until_ms; p = p->next)
+			;
+		if (p)
+			token = p->token;
+		pthread_mutex_unlock(&a->pending.lock);
+		if (!token)
+			return;
+		agent_done(a, token, err, text);
+	}
+}
+
 static struct pending *pending_late(struct agent *a, uint64_t now,
 				    uint64_t *ret_next)
 {

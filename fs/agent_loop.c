@@ -89,6 +89,8 @@ static void round_failed(struct agent *a, struct item *list, int err,
 	a->engine = NULL;
 	ch_update_reset(&a->update);
 	agent_store_failed(a, err, why);
+	agent_net_refuse_held(a);
+	agent_done_waits(a, -EAGAIN, "the store ails: ask again");
 	refuse_round(a, list, err == -ENOSPC ? -ENOSPC : -EIO,
 		     "the commit failed; the version may yet appear");
 }
@@ -103,8 +105,10 @@ static void run_round(struct agent *a, struct item *list)
 	ch_update_reset(u);
 	if (!list)
 		r = step(a, &tick);
-	for (struct item *it = list; r == 0 && it; it = it->next)
+	for (struct item *it = list; r == 0 && it; it = it->next) {
+		agent_net_held(a, it);
 		r = step(a, &it->ev);
+	}
 	if (r == 0)
 		r = ch_finish(a->engine, u);
 	if (r < 0)
@@ -178,5 +182,6 @@ void *agent_loop(void *arg)
 			agent_item_free(it);
 		}
 	}
+	agent_net_refuse_held(a);
 	return NULL;
 }

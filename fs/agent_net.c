@@ -160,7 +160,45 @@ static void send_one(struct agent *a, const struct ch_send *s)
 			    (struct ch_bytes){NULL, 0});
 }
 
-static void reply_one(const struct ch_reply *reply)
+void agent_net_held(struct agent *a, struct item *it)
+{
+	struct held *h;
+
+	if (it->ev.type != CH_RECV)
+		return;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return; /* It is answered all the same, unless the engine ends. */
+	h->req = it->req;
+	h->next = a->held;
+	a->held = h;
+	it->req = NULL;
+}
+
+static void let_go(struct agent *a, const struct net_request *req)
+{
+	for (struct held **at = &a->held; *at; at = &(*at)->next)
+		if ((*at)->req == req) {
+			struct held *h = *at;
+
+			*at = h->next;
+			free(h);
+			return;
+		}
+}
+
+void agent_net_refuse_held(struct agent *a)
+{
+	while (a->held) {
+		struct held *h = a->held;
+
+		a->held = h->next;
+		net_reply(h->req, 503, (struct ch_bytes){NULL, 0});
+		free(h);
+	}
+}
+
+static void reply_one(struct agent *a, const struct ch_reply *reply)
 {
 	struct net_request *req = (struct net_request *)(uintptr_t)reply->token;
 	struct strbuf body = STRBUF_INIT;
@@ -170,6 +208,7 @@ static void reply_one(const struct ch_reply *reply)
 		strbuf_reset(&body);
 		status = 500;
 	}
+	let_go(a, req);
 	net_reply(req, status, strbuf_bytes(&body));
 	strbuf_release(&body);
 }
@@ -177,7 +216,7 @@ static void reply_one(const struct ch_reply *reply)
 void agent_net_let_out(struct agent *a, const struct ch_update *u)
 {
 	for (const struct ch_reply *r = u->reply.first; r; r = r->next)
-		reply_one(r);
+		reply_one(a, r);
 	for (const struct ch_send *s = u->send.first; s; s = s->next)
 		send_one(a, s);
 }

@@ -49,6 +49,11 @@ struct pending { /* A user who waits. */
 	void *arg;
 };
 
+struct held { /* A request that the engine has not answered. */
+	struct held *next;
+	struct net_request *req;
+};
+
 struct sent { /* An exchange whose round trip is measured. */
 	struct sent *next;
 	uint64_t id, at_ms;
@@ -125,6 +130,7 @@ struct agent {
 	struct agent_watch watch;
 
 	/* The loop's own. */
+	struct held *held;
 	struct ch_engine *engine;
 	struct ch_update update;
 	uint64_t next_ms, retry_ms;
@@ -143,6 +149,8 @@ void agent_item_free(struct item *it);
 void *agent_loop(void *arg);
 /* The user's call is over; whoever comes second does nothing. */
 void agent_done(struct agent *a, uint64_t token, int err, const char *text);
+/* Who waits without end (CH_WAIT) waits for nothing: the engine is gone. */
+void agent_done_waits(struct agent *a, int err, const char *text);
 
 /* agent_store.c */
 /* At the start: 0, also when the store ails; below: refuse to start. */
@@ -163,5 +171,9 @@ void *agent_worker(void *arg);
 int agent_net_open(struct agent *a, struct err *reterr);
 void agent_net_let_out(struct agent *a, const struct ch_update *u);
 void agent_net_refuse(struct item *it);
+/* The engine has it, and answers when it likes. */
+void agent_net_held(struct agent *a, struct item *it);
+/* The engine is gone, and will answer none of those. */
+void agent_net_refuse_held(struct agent *a);
 
 #endif
