@@ -112,7 +112,14 @@ $(BUILD)/tests/doc/doctool: tests/doc/doctool.c $(BUILD)/core.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $^ $(CORE_LIBS)
 
-tests-built: $(BUILD)/cheops $(unit_bin) $(sim_bin) $(BUILD)/tests/doc/doctool
+# The static libyaml, so that its allocations can be failed too.
+$(BUILD)/tests/doc/no_memory: tests/doc/no_memory.c $(BUILD)/core.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lnettle \
+		-l:libyaml.a -Wl,--wrap=malloc,--wrap=realloc
+
+tests-built: $(BUILD)/cheops $(unit_bin) $(sim_bin) $(BUILD)/tests/doc/doctool \
+	$(if $(SANITIZE),,$(BUILD)/tests/doc/no_memory)
 
 deps:
 	@tests/deps $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_CHECK)

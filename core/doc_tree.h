@@ -161,6 +161,9 @@ int doc_resolve(struct doc_arena *a, const char *tag, bool plain,
  * the caller releases @d. */
 int doc_parse_json(struct doc *d, struct doc_fail *f);
 int doc_parse_yaml(struct doc *d, struct doc_fail *f);
+/* The second without its last step: no documents is no error. @prefix: the
+ * text goes on with a guess, so what is wrong before that counts more. */
+int doc_read_yaml(struct doc *d, bool prefix, struct doc_fail *f);
 /* 0 when some continuation of @in could parse. */
 int doc_prefix_json(struct ch_bytes in, struct doc_fail *f);
 int doc_prefix_yaml(struct ch_bytes in, struct doc_fail *f);

@@ -4,13 +4,21 @@
 
 load lib
 
+writers_prepare() {
+	local i
+
+	for i in {1..8}; do
+		[ -d "$M/w$i" ] || mkdir "$M/w$i" "$M/w$i/nantes"
+	done
+}
+
 # Eight writers, each with a resource of its own, write growing numbers until
 # a write fails, and note each number that close() took.
 writers() {
 	local i
 
+	writers_prepare
 	for i in {1..8}; do
-		[ -d "$M/w$i" ] || mkdir "$M/w$i" "$M/w$i/nantes"
 		bg "$PYTHON" -uc '
 import os, sys
 path, n = sys.argv[1], int(sys.argv[2])
@@ -177,6 +185,7 @@ ailing() {
 			ended "$p" || return 1
 		done
 	}
+	writers_prepare
 	failing fdatasync,fsync EIO bite
 	wait_for 20 py 'put("w1/probe", "x"); os.unlink(m + "/w1/probe")'
 	site_kill9 nantes
@@ -266,7 +275,8 @@ small_gone() { # before teardown looks for the store's lock
 	mv "$W/nantes/store/db" "$W/nantes/away/db"
 	echo 'no folder' >"$W/nantes/store/db"
 	site_up nantes
-	timeout 5 ls "$M" >/dev/null
+	timeout 5 ls -a "$M" >/dev/null
+	cat "$M/.version"
 	errno_is 'EAGAIN|EIO|EROFS|ENOSPC' 'os.mkdir(m + "/new")'
 	rm "$W/nantes/store/db"
 	mv "$W/nantes/away/db" "$W/nantes/store/db"

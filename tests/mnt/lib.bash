@@ -325,6 +325,12 @@ pair_up() { # [OPTION...]
 	wait_for 10 all_alive
 }
 
+# nantes alone, and paris, which it knows, and which is no more.
+bereft() { # [OPTION...]
+	pair_up "$@"
+	site_kill9 paris
+}
+
 # Each site in a network namespace of its own on one bridge, 10.77.0.N, with
 # keys of one authority. Names carry our pid: suites may run side by side.
 net_up() { # NAME...
@@ -445,8 +451,8 @@ resource() { # [NAME [TEXT]]
 	local name=${1:-web}
 
 	mkdir "$M/$name" "$M/$name/nantes"
-	printf '%s\n' "${2:-one}" >"$W/spec.$name"
-	cp "$W/spec.$name" "$M/$name/spec"
+	printf '%s\n' "${2:-one}" >"$W/spec.${name:0:99}"
+	cp "$W/spec.${name:0:99}" "$M/$name/spec"
 	wait_for 10 state ready "$name"
 }
 

@@ -103,7 +103,8 @@ sys.exit(0 if got == want else "got %s" % got)' "$E" "$1"
 	: >"$P"
 	holds "$P" $'{"list": []}\n'
 	rm -f "$P"
-	holds "$P" $'{"list": []}\n'
+	wait_for 8 holds "$P" $'{"list": []}\n'
+	grep -q 'list: \[\]' "$R/web"
 }
 
 @test "patch: sed -i, vim and mv save it too" {

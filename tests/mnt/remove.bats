@@ -7,7 +7,6 @@ load lib
 setup() {
 	work_setup
 	GRACE=2s
-	site_config nantes 'peers: {paris: 127.0.0.1:1}'
 	site_up nantes
 }
 
@@ -213,7 +212,12 @@ untouched() { # SECONDS COMMAND...
 }
 
 @test "killed: half an rm -r withdraws no more than it removed" {
-	resource
+	site_down nantes
+	rm "$W/nantes/cheops.yaml"
+	bereft
+	mkdir "$M/web" "$M/web/nantes"
+	echo one >"$M/web/spec"
+	wait_for 10 holds "$R/web" $'one\n'
 	mkdir "$M/web/paris"
 	# A process that ends after the first site.
 	py 'os.rmdir(m + "/web/paris")'

@@ -1,20 +1,19 @@
 #!/usr/bin/env bats
 # sites.bats -- where a resource lives, and the words for how it is doing.
-# paris is a site that is known from the config and never answers.
+# paris is a site that is known, and has just died.
 
 load lib
 
 setup() {
 	work_setup
-	site_config nantes 'peers: {paris: 127.0.0.1:1}'
-	site_up nantes
+	bereft
 	mkdir "$M/web"
 }
 
 lives_on() { # SITE...
 	equal "$(cd "$M/web" && find . -mindepth 1 -maxdepth 1 -type d \
 		! -name conflicts -printf '%f\n' | sort | tr '\n' ' ')" \
-		"$(printf '%s\n' "$@" | sort | tr '\n' ' ')"
+		"$([ $# = 0 ] || printf '%s\n' "$@" | sort | tr '\n' ' ')"
 }
 
 row() { # SITE -- its row in web/status
@@ -107,7 +106,7 @@ os.close(fd)'
 }
 
 @test "known: a site's address may be written, and is kept" {
-	equal "$(cat "$M/.sites/paris/address")" 127.0.0.1:1
+	equal "$(cat "$M/.sites/paris/address")" "${ADDR[paris]}"
 	echo 127.0.0.1:2 >"$M/.sites/paris/address"
 	equal "$(cat "$M/.sites/paris/address")" 127.0.0.1:2
 	errno_is EINVAL 'put(".sites/paris/address", "nonsense\n")'
@@ -193,14 +192,16 @@ os.close(fd)'
 	word "$M/web/state" unreachable
 }
 
-@test "state: a driver that the site lacks is failed, and says so" {
-	mkdir "$M/web/nantes"
-	echo 'a: 1' >"$M/web/spec"
-	echo kubernetes >"$M/web/driver"
-	wait_for 10 state failed
-	grep -q 'no driver kubernetes here' "$M/web/nantes/status"
-	echo directory >"$M/web/driver"
-	wait_for 15 state ready
+@test "state: a driver that a site lacks is failed there, and says so" {
+	site_config paris 'drivers: {default: none}'
+	site_up paris
+	wait_for 15 heartbeat paris alive
+	printf 'nantes\nparis\n' >"$M/web/sites"
+	echo one >"$M/web/spec"
+	wait_for 10 word "$M/web/paris/state" failed
+	grep -q 'no driver directory here' "$M/web/paris/status"
+	wait_for 10 word "$M/web/nantes/state" ready
+	wait_for 5 state failed
 }
 
 @test "state: another spec goes through pending or applying to ready" {

@@ -580,7 +580,6 @@ shut_out() { # CURL-OPTION...
 	site_down paris
 	# nantes believes that paris is where lyon is.
 	site_config nantes "peers: {paris: ${ADDR[lyon]}}"
-	rm -rf "$W/nantes/store"
 	site_up nantes
 	mkdir "$M/web" "$M/web/paris"
 	put nantes for-paris-only

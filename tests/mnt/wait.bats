@@ -5,9 +5,9 @@ load lib
 
 setup() {
 	work_setup
-	site_config nantes 'peers: {paris: 127.0.0.1:1}' \
-		"heartbeat: ${HEARTBEAT:-$BEAT}"
-	site_up nantes -o sync_timeout=2s
+	# paris is dead after 13 beats, well over sync_timeout.
+	BEAT=500ms
+	bereft -o sync_timeout=2s
 	mkdir "$M/web" "$M/web/nantes"
 }
 
@@ -52,16 +52,13 @@ sync_errno() { # PATH
 @test "wait: a dead site is EHOSTUNREACH" {
 	mkdir "$M/web/paris"
 	echo one >"$M/web/spec"
-	wait_for 15 heartbeat paris dead
+	wait_for 20 heartbeat paris dead
 	equal "$(sync_errno web/.wait)" EHOSTUNREACH
 	equal "$(sync_errno web/paris/.wait)" EHOSTUNREACH
 	equal "$(sync_errno web/nantes/.wait)" 0
 }
 
 @test "wait: the time over is ETIMEDOUT" {
-	site_down nantes
-	site_config nantes 'peers: {paris: 127.0.0.1:1}' 'heartbeat: 30s'
-	site_up nantes -o sync_timeout=2s
 	mkdir "$M/web/paris"
 	echo one >"$M/web/spec"
 	equal "$(sync_errno web/.wait)" ETIMEDOUT
@@ -69,8 +66,11 @@ sync_errno() { # PATH
 
 waiting() { # a site that is not dead yet, and a sync that waits for it
 	site_down nantes
-	site_config nantes 'peers: {paris: 127.0.0.1:1}' 'heartbeat: 30s'
-	site_up nantes -o sync_timeout=60s
+	sed -i 's/^heartbeat: .*/heartbeat: 2s/' "$W"/*/cheops.yaml
+	site_up nantes
+	site_up paris
+	wait_for 30 all_alive
+	site_kill9 paris
 	mkdir "$M/web/paris"
 	echo one >"$M/web/spec"
 	bg sync "$M/web/.wait"
