@@ -127,15 +127,18 @@ out:
 
 int say_nothing(struct ch_engine *e, struct ch_bytes name)
 {
-	struct strbuf key = STRBUF_INIT;
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
 	int rc;
 
 	key_report(&key, name, &e->cfg.self);
 	rc = strbuf_error(&key);
 	if (rc == 0)
+		rc = db_get(e, COL_REPORT, strbuf_bytes(&key), &value);
+	if (rc == 0)
 		rc = db_del(e, COL_REPORT, strbuf_bytes(&key));
+	strbuf_release(&value);
 	strbuf_release(&key);
-	return rc;
+	return rc == -ENOENT ? 0 : rc;
 }
 
 int plan_report_to(struct ch_engine *e, struct ch_bytes name,
