@@ -30,24 +30,25 @@ check_machine() {
 		die "no program $CHEOPS; run make first, or set CHEOPS"
 	CHEOPS=$(realpath "$CHEOPS")
 	[ "${CHEOPS##*/}" = cheops ] || die "CHEOPS must be a file named cheops"
-	[ -r /dev/fuse ] && [ -w /dev/fuse ] ||
+	[[ -r /dev/fuse && -w /dev/fuse ]] ||
 		die "/dev/fuse: may not be used by $(id -un); try as root"
 	[ "$(id -u)" = 0 ] || [ -x "$(command -v fusermount3)" ] ||
 		die "fusermount3 is missing; run make deps"
 	PATH=${CHEOPS%/*}:$PATH
 }
 
-# Everything that was started here, or, with a word, those of that name.
-marked() { # [NAME]
+# Everything that was started here.
+marked() {
+	grep -lzsxF "CHEOPS_DEMO=$dir" /proc/[0-9]*/environ | cut -d/ -f3
+}
+
+# Those that hold a store.
+agents() {
 	local pid
 
-	grep -lzsxF "CHEOPS_DEMO=$dir" /proc/[0-9]*/environ | cut -d/ -f3 |
-		while read -r pid; do
-			[ -z "${1:-}" ] ||
-				[ "$(cat "/proc/$pid/comm" 2>&1)" = "$1" ] ||
-				continue
-			echo "$pid"
-		done
+	for pid in $(marked); do
+		[ "$(cat "/proc/$pid/comm" 2>&1)" != cheops ] || echo "$pid"
+	done
 }
 
 unmount() { # SITE
@@ -59,7 +60,7 @@ unmount() { # SITE
 }
 
 # Whatever happened, nothing is left.
-cleanup() { # [NAME] -- as marked()
+cleanup() {
 	local s pid end=$((SECONDS + 5)) sig=TERM
 
 	trap '' INT TERM HUP PIPE
@@ -68,8 +69,8 @@ cleanup() { # [NAME] -- as marked()
 	cd / || status=1
 	# What is started from here on is no longer part of it.
 	export -n CHEOPS_DEMO
-	while [ -n "$(marked "$@")" ]; do
-		for pid in $(marked "$@"); do
+	while [ -n "$(marked)" ]; do
+		for pid in $(marked); do
 			kill -$sig "$pid" 2>/dev/null
 			kill -CONT "$pid" 2>/dev/null
 		done
@@ -146,10 +147,9 @@ write_configs() {
 	EOF
 }
 
-begin() { # [NAME] -- as marked()
+begin() {
 	check_machine
-	# shellcheck disable=SC2064 # as it is now
-	trap "cleanup $*" EXIT
+	trap cleanup EXIT
 	trap 'status=130; exit 130' INT
 	trap 'status=143; exit 143' TERM
 	trap 'status=129; exit 129' HUP
