@@ -56,6 +56,7 @@ int context_decode(struct ch_bytes in, struct context *ret)
 		context_release(&c);
 		return -EPROTO;
 	}
+	context_release(ret);
 	*ret = c;
 	return 0;
 }

@@ -37,8 +37,10 @@ int db_get(struct ch_engine *e, enum ch_col col, struct ch_bytes key,
 
 	if (e->db.overlay.n) {
 		key_over(&at, col, key);
-		if (at.bad)
+		if (at.bad) {
+			strbuf_release(&at);
 			return -ENOMEM;
+		}
 		over = map_get(&e->db.overlay, strbuf_bytes(&at));
 		strbuf_release(&at);
 		if (over && !over->put)

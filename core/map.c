@@ -82,15 +82,15 @@ static int rehash(struct map *m)
 
 int map_put(struct map *m, struct ch_bytes key, void *value)
 {
-	struct map_node **at, *node;
+	struct map_node **at = m->n ? place_of(m, key) : NULL, *node;
 
-	if (m->n >= m->n_buckets && rehash(m) < 0)
-		return -ENOMEM;
-	at = place_of(m, key);
-	if (*at) {
+	if (at && *at) {
 		(*at)->value = value;
 		return 0;
 	}
+	if (m->n >= m->n_buckets && rehash(m) < 0)
+		return -ENOMEM;
+	at = place_of(m, key);
 	node = mem_alloc(sizeof(*node) + key.len + 1);
 	if (!node)
 		return -ENOMEM;

@@ -52,12 +52,12 @@ static int parse_line(struct ch_bytes s, unsigned int line, place_fn *fn,
 int place_parse(struct ch_bytes text, place_fn *fn, void *arg,
 		struct err *reterr)
 {
-	const char *p = text.p, *end = p + text.len;
+	const char *p = text.p;
 	unsigned int line = 1;
 
-	for (; p < end; line++) {
-		const char *nl = memchr(p, '\n', (size_t)(end - p));
-		size_t n = nl ? (size_t)(nl - p) : (size_t)(end - p);
+	for (size_t left = text.len; left; line++) {
+		const char *nl = memchr(p, '\n', left);
+		size_t n = nl ? (size_t)(nl - p) + 1 : left;
 		struct ch_bytes s = place_trim((struct ch_bytes){p, n});
 
 		if (s.len) {
@@ -66,7 +66,8 @@ int place_parse(struct ch_bytes text, place_fn *fn, void *arg,
 			if (rc)
 				return rc;
 		}
-		p += n + 1;
+		p += n;
+		left -= n;
 	}
 	return 0;
 }

@@ -291,7 +291,7 @@ void record_encode(const struct record *r, struct strbuf *sb)
 
 static int decode_entries(struct wire *w, struct record *r)
 {
-	size_t n = wire_u32(w), specs = 0;
+	size_t n = wire_u32(w);
 
 	if (w->bad || n > RECORD_ENTRIES_MAX || w->len < n * 17)
 		return -EPROTO;
@@ -313,8 +313,6 @@ static int decode_entries(struct wire *w, struct record *r)
 			return -EPROTO;
 		e->dot.actor = r->clock.v[actor].actor;
 		if (i && entry_cmp(&r->v[i - 1], e) >= 0)
-			return -EPROTO;
-		if (e->type == ENTRY_SPEC && ++specs > RECORD_SPECS_MAX)
 			return -EPROTO;
 	}
 	r->n = n;
@@ -340,8 +338,11 @@ int record_decode(struct ch_bytes in, struct record *ret_record,
 	int rc = -EPROTO;
 
 	record_init(&r);
+	if (reterr)
+		reterr->text[0] = '\0';
 	if (in.len > RECORD_LEN_MAX)
-		return err_set(reterr, -EPROTO, "a record of %zu bytes", in.len);
+		return err_set(reterr, -EPROTO, "a record of %zu bytes",
+			       in.len);
 	w = wire_of(arena_bytes(&r.arena, in));
 	if (arena_error(&r.arena)) {
 		rc = -ENOMEM;
@@ -522,13 +523,28 @@ void record_drop(struct record *r, uint16_t type, struct ch_bytes sub,
 	drop(r, type, sub, ctx, NULL);
 }
 
+static void remove_dot(struct record *r, const struct dot *dot)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (dot_cmp(&r->v[i].dot, dot) != 0)
+			r->v[n++] = r->v[i];
+	r->n = n;
+}
+
 int record_write(struct record *r, const struct vv *ctx,
 		 const struct entry *e)
 {
 	CHECK(e->payload.len);
-	if (vv_add(&r->clock, &e->dot.actor, e->dot.seq) < 0 ||
-	    insert(r, e) < 0)
+	CHECK(e->sub.len <= UINT8_MAX);
+	CHECK(!find_dot(r, e)); /* R2 */
+	if (insert(r, e) < 0)
 		return -ENOMEM;
+	if (vv_add(&r->clock, &e->dot.actor, e->dot.seq) < 0) {
+		remove_dot(r, &e->dot);
+		return -ENOMEM;
+	}
 	/* What it replaces: all that was seen, but not itself. */
 	drop(r, e->type, e->sub, ctx, &e->dot);
 	return 0;

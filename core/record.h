@@ -37,7 +37,7 @@
 
 #define RECORD_FORMAT 1
 #define RECORD_ENTRIES_MAX 8192
-#define RECORD_SPECS_MAX 256 /* Concurrent specs accepted from sites. */
+#define RECORD_SPECS_MAX 256 /* A user's write may not make more; joins may. */
 #define RECORD_LEN_MAX (1024u * 1024u)
 
 enum record_kind {
@@ -117,8 +117,9 @@ void record_check(const struct record *r);
 
 /*
  * Write: of the register (@e->type, @e->sub) remove what @ctx has seen (NULL:
- * all that is there), add @e (NULL payload is not allowed) under its dot.
- * 0 or -ENOMEM.
+ * all that is there), add @e (NULL payload is not allowed) under its dot, which
+ * must be new. 0 or -ENOMEM: then nothing has changed, but the record may take
+ * no further write.
  */
 int record_write(struct record *r, const struct vv *ctx,
 		 const struct entry *e);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/name.h"
 #include "core/wire.h"
 
 static struct ch_bytes id_bytes(const struct ch_id *id)
@@ -356,7 +357,7 @@ int site_value_decode(struct ch_bytes b, struct site_value *ret_site)
 
 	s.in = wire_u8(&w) != 0;
 	s.name = wire_b16(&w);
-	if (w.bad || s.name.len > 63)
+	if (w.bad || (s.name.len && name_check_site(s.name, NULL) < 0))
 		return -EPROTO;
 	*ret_site = s;
 	return 0;
@@ -466,9 +467,13 @@ bool image_has_site(struct ch_bytes image, const struct ch_id *site)
 	struct entry e;
 	size_t pos = 0;
 
-	while (image_next(image, &pos, &e) > 0)
+	while (image_next(image, &pos, &e) > 0) {
+		struct site_value s;
+
 		if (e.type == ENTRY_SITE &&
-		    ch_bytes_equal(e.sub, id_bytes(site)))
+		    ch_bytes_equal(e.sub, id_bytes(site)) &&
+		    site_value_decode(e.value, &s) == 0 && s.in)
 			return true;
+	}
 	return false;
 }

@@ -92,6 +92,7 @@ void resource_desired(const struct record *r, const struct ch_id *site,
 void mode_value_encode(const struct mode_value *m, struct strbuf *sb);
 int mode_value_decode(struct ch_bytes b, struct mode_value *ret_mode);
 void site_value_encode(const struct site_value *s, struct strbuf *sb);
+/* -EPROTO too where the name is not a site's; it may be empty. */
 int site_value_decode(struct ch_bytes b, struct site_value *ret_site);
 /* An entry's sub-key as a site. 0 or -EPROTO. */
 int entry_site(const struct entry *e, struct ch_id *ret_site);

@@ -36,7 +36,8 @@ void text_age(uint64_t ms, struct strbuf *sb)
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (s >= units[i].s) {
-			strbuf_addf(sb, "%u%c", (unsigned)(s / units[i].s),
+			strbuf_addf(sb, "%llu%c",
+				    (unsigned long long)(s / units[i].s),
 				    units[i].unit);
 			return;
 		}

@@ -121,6 +121,8 @@ int vv_add(struct vv *vv, const struct actor *a, uint64_t seq)
 {
 	size_t i = lower_bound(vv, a);
 
+	if (!seq)
+		return 0;
 	if (i < vv->n && actor_cmp(&vv->v[i].actor, a) == 0) {
 		if (vv->v[i].seq < seq)
 			vv->v[i].seq = seq;

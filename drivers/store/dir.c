@@ -14,9 +14,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOCK_FILE "lock"
+#define LOCK_WAIT_MS 3000
+#define LOCK_PAUSE_MS 20
 #define BALLAST_FILE "ballast"
 #define PROBE_FILE ".probe"
 
@@ -182,6 +185,21 @@ void store_dir_bytes(const struct store_dir *d, uint64_t *ret_free,
 	*ret_total = (uint64_t)vfs.f_blocks * vfs.f_frsize;
 }
 
+/* An agent whose mount has just ended takes a moment to close its store: who
+ * starts the next one at once need not know. */
+static int lock_wait(int dirfd, const char *path, const char *mountpoint,
+		     struct err *reterr)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+	int r = lock_take(dirfd, path, mountpoint, reterr);
+
+	for (int ms = 0; r == -EBUSY && ms < LOCK_WAIT_MS; ms += LOCK_PAUSE_MS) {
+		nanosleep(&pause, NULL);
+		r = lock_take(dirfd, path, mountpoint, reterr);
+	}
+	return r;
+}
+
 int store_dir_open(const char *path, const char *mountpoint,
 		   struct store_dir **ret_dir, struct err *reterr)
 {
@@ -204,7 +222,7 @@ int store_dir_open(const char *path, const char *mountpoint,
 	if (r < 0)
 		goto fail;
 	d->fd = r;
-	r = lock_take(d->fd, path, mountpoint, reterr);
+	r = lock_wait(d->fd, path, mountpoint, reterr);
 	if (r < 0)
 		goto fail;
 	d->lock = r;

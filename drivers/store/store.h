@@ -75,7 +75,8 @@ enum store_space {
 /*
  * Make @path (0700) if it is not there, lock it, make the ballast (a disk too
  * full for it is no error). -EBUSY with the holder's pid and mount point in
- * the sentence; else the errno of what failed. Call it after the last fork.
+ * the sentence, after 3 s: one that is ending may finish; else the errno of
+ * what failed. Call it after the last fork.
  */
 int store_dir_open(const char *path, const char *mountpoint,
 		   struct store_dir **ret_dir, struct err *reterr);

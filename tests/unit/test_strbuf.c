@@ -114,7 +114,7 @@ static void what_no_memory_can_hold_is_refused(void **state)
 	assert_string_equal(sb.buf, "kept");
 	strbuf_reset(&sb);
 	assert_int_equal(strbuf_error(&sb), 0);
-	strbuf_grow(&sb, SIZE_MAX - sb.len - 1);
+	strbuf_grow(&sb, SIZE_MAX - sb.len);
 	assert_int_equal(strbuf_error(&sb), -ENOMEM);
 	strbuf_release(&sb);
 }
