@@ -503,16 +503,35 @@ int view_trash_load(const struct view *v, struct ch_bytes trash,
 	return rc;
 }
 
-int view_trash(const struct view *v, struct ch_bytes trash, uint64_t *ret_ms)
+int view_trash(const struct view *v, struct ch_bytes trash,
+	       struct view_resource *ret_resource)
 {
+	struct mode_value m = {.mode = 0755};
 	struct strbuf buf = STRBUF_INIT;
+	struct view_resource x;
 	struct stored_trash t;
+	struct entry e;
+	size_t pos = 0;
 	int rc = view_trash_load(v, trash, &buf, &t);
 
-	if (rc == 0)
-		*ret_ms = t.deleted_ms;
+	if (rc < 0) {
+		strbuf_release(&buf);
+		return rc;
+	}
+	memset(&x, 0, sizeof(x));
+	x.changed_ms = x.made_ms = t.deleted_ms;
+	while (image_next(t.image, &pos, &e) > 0) {
+		x.secret |= (e.flags & ENTRY_SECRET) != 0;
+		if (e.type == ENTRY_MODE && e.sub.len == 0)
+			(void)mode_value_decode(e.value, &m);
+	}
+	x.mode = m.mode;
+	x.secret |= (m.mode & 077) == 0;
+	put_text(x.owner, m.owner);
+	put_text(x.group, m.group);
 	strbuf_release(&buf);
-	return rc;
+	*ret_resource = x;
+	return 0;
 }
 
 static int list_trash(void *arg, struct ch_bytes key, struct ch_bytes value)

@@ -87,8 +87,10 @@ int view_conflicts(const struct view *v, struct ch_bytes name,
 /* Sites known, by name. */
 int view_member(const struct view *v, struct ch_bytes site);
 int view_members(const struct view *v, view_name_fn *fn, void *arg);
-/* Names in .trash; @ret_ms: when it was deleted. */
-int view_trash(const struct view *v, struct ch_bytes trash, uint64_t *ret_ms);
+/* Names in .trash: @ret_resource has the mode, the owner, whether it is secret
+ * (the rest is zeros), and in changed_ms when it was deleted. */
+int view_trash(const struct view *v, struct ch_bytes trash,
+	       struct view_resource *ret_resource);
 int view_trashes(const struct view *v, view_name_fn *fn, void *arg);
 
 /*

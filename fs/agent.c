@@ -58,9 +58,11 @@ int agent_post(struct agent *a, struct item *it, bool bounded)
 		*a->queue.last = it;
 		a->queue.last = &it->next;
 		a->queue.n++;
-		pthread_cond_signal(&a->queue.more);
 	}
 	pthread_mutex_unlock(&a->queue.lock);
+	/* Behind the lock, or the loop would wake up only to wait for it. */
+	if (r == 0)
+		pthread_cond_signal(&a->queue.more);
 	return r;
 }
 
@@ -161,8 +163,10 @@ static void *timer(void *arg)
 		struct pending *p = pending_late(a, now, &next);
 
 		if (!p) {
+			a->pending.timer_rests = next == UINT64_MAX;
 			wait_until(&a->pending.changed, &a->pending.lock, now,
 				   next);
+			a->pending.timer_rests = false;
 			continue;
 		}
 		pthread_mutex_unlock(&a->pending.lock);
@@ -279,6 +283,7 @@ int agent_submit(struct agent *a, struct ch_submit *s, agent_done_fn *fn,
 {
 	struct pending *p;
 	struct item *it;
+	bool wake;
 	int r = s->op == CH_WAIT ? 0 : agent_writable(a, NULL);
 
 	if (r < 0)
@@ -303,9 +308,15 @@ int agent_submit(struct agent *a, struct ch_submit *s, agent_done_fn *fn,
 	pthread_mutex_lock(&a->pending.lock);
 	p->next = a->pending.first;
 	a->pending.first = p;
-	if (a->pending.n++ == 0)
-		pthread_cond_signal(&a->pending.changed);
+	a->pending.n++;
+	/* While it sleeps for someone it will not be too late for us: whoever
+	 * comes later waits until later. So it is woken at most every 2 s. */
+	wake = p->until_ms && a->pending.timer_rests;
+	if (wake)
+		a->pending.timer_rests = false;
 	pthread_mutex_unlock(&a->pending.lock);
+	if (wake)
+		pthread_cond_signal(&a->pending.changed);
 	r = agent_post(a, it, true);
 	if (r < 0) {
 		agent_item_free(it);
@@ -440,7 +451,8 @@ void agent_refused(struct agent *a, struct ch_bytes name, const char *file,
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (fresh) {
 		fresh->name = strndup(name.p, name.len);
-		n = asprintf(&fresh->text, "%s %s: %s\n", when, file,
+		n = asprintf(&fresh->text, "%s %s%s%s\n", when, file,
+			     file[0] ? ": " : "",
 			     text && text[0] ? text : strerror(-err));
 	}
 	if (n < 0 || !fresh->name) {
@@ -487,8 +499,22 @@ void agent_space(struct agent *a, uint64_t *ret_free, uint64_t *ret_total)
 
 void agent_watch(struct agent *a, const struct agent_watch *w)
 {
+	pthread_mutex_lock(&a->watch_lock);
 	a->watch = *w;
-	atomic_thread_fence(memory_order_seq_cst);
+	pthread_mutex_unlock(&a->watch_lock);
+}
+
+void agent_tell_events(struct agent *a)
+{
+	pthread_mutex_lock(&a->watch_lock);
+	if (a->watch.events)
+		a->watch.events(a->watch.arg);
+	pthread_mutex_unlock(&a->watch_lock);
+}
+
+const char *agent_site(const struct agent *a)
+{
+	return a->self.name;
 }
 
 struct events *agent_events(struct agent *a)
@@ -506,6 +532,7 @@ static int init(struct agent *a)
 	pthread_mutex_init(&a->pending.lock, NULL);
 	pthread_mutex_init(&a->gate.lock, NULL);
 	pthread_mutex_init(&a->misc.lock, NULL);
+	pthread_mutex_init(&a->watch_lock, NULL);
 	pthread_cond_init(&a->queue.more, &mono);
 	pthread_cond_init(&a->queue.orders, &mono);
 	pthread_cond_init(&a->pending.changed, &mono);
@@ -656,6 +683,7 @@ void agent_close(struct agent *a)
 	pthread_mutex_destroy(&a->pending.lock);
 	pthread_mutex_destroy(&a->gate.lock);
 	pthread_mutex_destroy(&a->misc.lock);
+	pthread_mutex_destroy(&a->watch_lock);
 	pthread_cond_destroy(&a->queue.more);
 	pthread_cond_destroy(&a->queue.orders);
 	pthread_cond_destroy(&a->pending.changed);

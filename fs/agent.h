@@ -83,13 +83,17 @@ const char *const *agent_drivers(struct agent *a);
 int agent_driver_status(struct agent *a, const char *driver,
 			struct strbuf *out);
 
+/* The name of this site; valid until agent_close(). */
+const char *agent_site(const struct agent *a);
+
 /* Free and all bytes of the store's filesystem, for statfs. */
 void agent_space(struct agent *a, uint64_t *ret_free, uint64_t *ret_total);
 
 /*
  * Who wants to know what changed. @stale and @events are called from the
- * loop's thread, with no lock held; they must not call the kernel. @events:
- * a line was added to .events (events.h). Set before the mount.
+ * loop's thread; they must call neither the kernel nor the agent. @events: a
+ * line was added to .events (events.h). When it returns, none that was set
+ * before is running or will run.
  */
 struct agent_watch {
 	void (*stale)(void *arg, const struct ch_stale *s);

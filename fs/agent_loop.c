@@ -57,17 +57,19 @@ static int step(struct agent *a, struct ch_event *ev)
 
 static void let_out(struct agent *a, const struct ch_update *u)
 {
+	pthread_mutex_lock(&a->watch_lock);
 	for (const struct ch_stale *s = u->stale.first; s; s = s->next)
 		if (a->watch.stale)
 			a->watch.stale(a->watch.arg, s);
+	pthread_mutex_unlock(&a->watch_lock);
 	for (const struct ch_done *d = u->done.first; d; d = d->next)
 		agent_done(a, d->token, d->err, d->text);
 	agent_net_let_out(a, u);
 	agent_jobs_let_out(a, u);
 	for (const struct ch_notice *n = u->notice.first; n; n = n->next)
 		events_add(a->events, n);
-	if (u->notice.first && a->watch.events)
-		a->watch.events(a->watch.arg);
+	if (u->notice.first)
+		agent_tell_events(a);
 }
 
 /* Nothing of this round was, or may be, let out. */

@@ -13,6 +13,7 @@
  *
  * Locks, none held while another is taken: queue.lock (events that wait),
  * pending.lock (users who wait), gate.lock (who reads the store), misc.lock.
+ * watch_lock is held while whoever watches is told.
  */
 #ifndef CHEOPS_FS_AGENT_PRIVATE_H
 #define CHEOPS_FS_AGENT_PRIVATE_H
@@ -108,6 +109,7 @@ struct agent {
 		struct pending *first;
 		size_t n;
 		uint64_t last_token;
+		bool timer_rests; /* Nobody waits that it must answer. */
 	} pending;
 
 	struct {
@@ -127,6 +129,7 @@ struct agent {
 
 	atomic_int ailing; /* 0, -EAGAIN, -ENOSPC. */
 	struct events *events;
+	pthread_mutex_t watch_lock; /* Held while a callback runs. */
 	struct agent_watch watch;
 
 	/* The loop's own. */
@@ -151,6 +154,9 @@ void *agent_loop(void *arg);
 void agent_done(struct agent *a, uint64_t token, int err, const char *text);
 /* Who waits without end (CH_WAIT) waits for nothing: the engine is gone. */
 void agent_done_waits(struct agent *a, int err, const char *text);
+
+/* Whoever watches hears that .events has a new line. */
+void agent_tell_events(struct agent *a);
 
 /* agent_store.c */
 /* At the start: 0, also when the store ails; below: refuse to start. */

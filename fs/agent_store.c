@@ -151,8 +151,7 @@ void agent_store_failed(struct agent *a, int err, const char *why)
 	a->retry_wait_ms = RETRY_MIN_MS;
 	a->retry_ms = agent_now_ms() + a->retry_wait_ms;
 	events_add(a->events, &n);
-	if (a->watch.events)
-		a->watch.events(a->watch.arg);
+	agent_tell_events(a);
 }
 
 /* Nobody reads from here on, and nobody will until the gate opens. */

@@ -115,7 +115,7 @@ static void face_of_ours(struct mnt *m, const struct view *v,
 			 const struct node_id *id, struct face *f)
 {
 	const struct kind *k = kind_of(id->kind);
-	uint64_t ms = 0;
+	struct view_resource was;
 
 	f->base_ns = m->mounted_ns;
 	f->mode = k->dir ? 0755 : render_is_writable(m, id) ? 0644 : 0444;
@@ -124,10 +124,14 @@ static void face_of_ours(struct mnt *m, const struct view *v,
 	if (id->kind == NODE_SINK)
 		f->mode = 0600;
 	/* What was private must not become public by being deleted. */
-	if (id->kind == NODE_TRASH || k->parent == NODE_TRASH) {
-		f->mode = k->dir ? 0700 : 0400;
-		if (view_trash(v, ch_str(id->name), &ms) == 0)
-			f->base_ns = (int64_t)ms * MS_NS;
+	if ((id->kind == NODE_TRASH || k->parent == NODE_TRASH) &&
+	    view_trash(v, ch_str(id->name), &was) == 0) {
+		f->base_ns = (int64_t)was.changed_ms * MS_NS;
+		f->mode = was.mode & (k->dir ? 0777 : 0444);
+		if (was.secret)
+			f->mode &= 0700;
+		f->uid = owner_uid(was.owner, m->uid);
+		f->gid = owner_gid(was.group, m->gid);
 	}
 }
 
@@ -136,8 +140,7 @@ static void face_of_ours(struct mnt *m, const struct view *v,
  * when the content changes, and a time that a user has set stays until then.
  * Called with the lock held.
  */
-static int64_t touch(struct node *n, const struct kind *k,
-		     const struct face *f)
+static int64_t touch(struct node *n, const struct kind *k, const struct face *f)
 {
 	int64_t fresh = f->base_ns;
 
@@ -171,15 +174,17 @@ static void stat_fill(struct mnt *m, struct node *n, const struct kind *k,
 	st->st_nlink = k->dir ? 2 : 1;
 	if (!n->hashed && !k->loose)
 		st->st_nlink = 0;
-	st->st_mode = n->id->kind == NODE_SCRATCH_LINK ? S_IFLNK :
-		      k->dir ? S_IFDIR : S_IFREG;
+	st->st_mode = n->id->kind == NODE_SCRATCH_LINK ? S_IFLNK
+		      : k->dir                         ? S_IFDIR
+						       : S_IFREG;
 	mnt_unlock(m);
 	st->st_mode |= f->mode;
 	st->st_uid = o->set_uid ? o->uid : f->uid;
 	st->st_gid = o->set_gid ? o->gid : f->gid;
 	if (o->set_umask && !S_ISLNK(st->st_mode)) {
-		mode_t all = k->dir ? 0777 :
-			     f->mode & 0222 ? 0666 | (f->mode & 0111) : 0444;
+		mode_t all = k->dir           ? 0777
+			     : f->mode & 0222 ? 0666 | (f->mode & 0111)
+					      : 0444;
 
 		st->st_mode = (st->st_mode & S_IFMT) | (all & ~o->umask);
 	}

@@ -34,12 +34,11 @@ static int check_address(struct ch_bytes body, struct err *reterr)
 		len--;
 	colon = len ? memrchr(p, ':', len) : NULL;
 	for (const char *c = colon; c && ++c < p + len; digits++)
-		port = *c >= '0' && *c <= '9' && port < 65536 ?
-			       port * 10 + (unsigned int)(*c - '0') :
-			       65536;
+		port = *c >= '0' && *c <= '9' && port < 65536
+			       ? port * 10 + (unsigned int)(*c - '0')
+			       : 65536;
 	if (!colon || colon == p || digits == 0 || port == 0 || port > 65535 ||
-	    memchr(p, ' ', len) ||
-	    !name_is_text((struct ch_bytes){p, len}))
+	    memchr(p, ' ', len) || !name_is_text((struct ch_bytes){p, len}))
 		return err_set(reterr, -EINVAL,
 			       "an address is one line HOST:PORT, such as "
 			       "192.0.2.1:7421");
@@ -162,8 +161,8 @@ static int prepare_member(struct mnt *m, const struct node_id *id,
 
 	if (body.len == 0)
 		return 1;
-	r = id->kind == NODE_MEMBER_ADDRESS ? check_address(body, reterr) :
-					      check_labels(body, reterr);
+	r = id->kind == NODE_MEMBER_ADDRESS ? check_address(body, reterr)
+					    : check_labels(body, reterr);
 	if (r < 0)
 		return r;
 	r = agent_view_get(m->agent, &av);
@@ -196,8 +195,8 @@ void handle_commit_body(struct mnt *m, const struct node_id *target,
 		s.context = context;
 	} else {
 		r = prepare_member(m, target, body, &err);
-		s.op = target->kind == NODE_MEMBER_ADDRESS ? CH_ADDRESS :
-							     CH_LABELS;
+		s.op = target->kind == NODE_MEMBER_ADDRESS ? CH_ADDRESS
+							   : CH_LABELS;
 		s.site = ch_str(target->site);
 	}
 	if (r != 0) {
@@ -217,8 +216,8 @@ static void commit_run(struct parked *p);
 static void take_turns(struct node_more *more, struct list *ret_next)
 {
 	while (!list_is_empty(&more->waiting)) {
-		struct parked *p = LIST_ENTRY(more->waiting.next,
-					      struct parked, turn);
+		struct parked *p =
+			LIST_ENTRY(more->waiting.next, struct parked, turn);
 
 		if (more->append || (p->append && more->n_commits > 0))
 			break;
@@ -253,7 +252,8 @@ static void commit_end(struct parked *p, int err)
 	n->more->n_commits--;
 	if (p->append)
 		n->more->append = false;
-	if (err < 0 && p->append && p->h->append) { /* What was to be added stands first. */
+	if (err < 0 && p->append &&
+	    p->h->append) { /* What was to be added stands first. */
 		strbuf_add(&p->body, p->h->buf.buf, p->h->buf.len);
 		strbuf_swap(&p->h->buf, &p->body);
 	}
@@ -356,8 +356,7 @@ static void commit_run(struct parked *p)
 		strbuf_swap(&body, &p->body);
 	}
 	strbuf_swap(&context, &p->context);
-	commit_bytes(p, strbuf_bytes(&body), strbuf_bytes(&context),
-		     committed);
+	commit_bytes(p, strbuf_bytes(&body), strbuf_bytes(&context), committed);
 	strbuf_release(&body);
 	strbuf_release(&context);
 }
@@ -391,9 +390,9 @@ static int load(struct parked *p, struct handle *h, bool copy)
 		strbuf_add(&p->body, h->buf.buf, h->buf.len);
 		strbuf_add(&p->context, h->context.buf, h->context.len);
 	}
-	return strbuf_error(&p->body) < 0 || strbuf_error(&p->context) < 0 ?
-		       -ENOMEM :
-		       0;
+	return strbuf_error(&p->body) < 0 || strbuf_error(&p->context) < 0
+		       ? -ENOMEM
+		       : 0;
 }
 
 void handle_commit(struct mnt *m, struct handle *h, fuse_req_t req)

@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PF_EXITING 0x4u /* Of the flags in /proc/PID/stat. */
@@ -21,8 +23,7 @@ static bool read_text(int dir, const char *path, char *buf, size_t size)
 	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	while (len < size - 1 &&
-	       (n = read(fd, buf + len, size - 1 - len)) > 0)
+	while (len < size - 1 && (n = read(fd, buf + len, size - 1 - len)) > 0)
 		len += (size_t)n;
 	close(fd);
 	buf[len] = '\0';
@@ -110,6 +111,39 @@ bool proc_is_killed(pid_t tid)
 	return ((own | shared) & SIGKILL_BIT) != 0;
 }
 
+bool proc_makes_name(pid_t tid, bool dir)
+{
+	unsigned long long arg[4] = {0};
+	const unsigned long long excl = O_CREAT | O_EXCL;
+	char path[64], text[512];
+	long nr = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", (int)tid);
+	/* It has sent the request, and may not be asleep yet. */
+	for (int tries = 0; tries < 100; tries++) {
+		if (!read_text(AT_FDCWD, path, text, sizeof(text)))
+			return false;
+		if (strncmp(text, "running", 7) != 0)
+			break;
+		sched_yield();
+	}
+	if (sscanf(text, "%ld %llx %llx %llx %llx", &nr, &arg[0], &arg[1],
+		   &arg[2], &arg[3]) != 5)
+		return false;
+	if (dir) {
+#ifdef SYS_mkdir
+		if (nr == SYS_mkdir)
+			return true;
+#endif
+		return nr == SYS_mkdirat;
+	}
+#ifdef SYS_open
+	if (nr == SYS_open)
+		return (arg[1] & excl) == excl;
+#endif
+	return nr == SYS_openat && (arg[2] & excl) == excl;
+}
+
 static bool is_dying_of_signal(pid_t tid)
 {
 	char path[64], text[1024];
@@ -127,7 +161,8 @@ static bool link_is(const char *link, size_t len, const char *base)
 	static const char gone[] = " (deleted)";
 	size_t gone_len = sizeof(gone) - 1, base_len = strlen(base);
 
-	if (len > gone_len && memcmp(link + len - gone_len, gone, gone_len) == 0)
+	if (len > gone_len &&
+	    memcmp(link + len - gone_len, gone, gone_len) == 0)
 		len -= gone_len;
 	return len > base_len && link[len - base_len - 1] == '/' &&
 	       memcmp(link + len - base_len, base, base_len) == 0;

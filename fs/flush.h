@@ -31,11 +31,16 @@ uint64_t proc_number(const struct proc *p);
 /* SIGKILL is on its way to that thread: no one waits for the answer. */
 bool proc_is_killed(pid_t tid);
 
+/* Is that thread, which waits for us, about to make a name that must not be
+ * there yet: open() with O_CREAT and O_EXCL, or (@dir) mkdir()? False where
+ * that cannot be seen. */
+bool proc_makes_name(pid_t tid, bool dir);
+
 struct flush_question {
-	pid_t tid;          /* Who flushes. */
-	struct proc opener; /* Who opened the file. */
-	bool wrote;         /* Who flushes has written to this handle. */
-	const char *base;   /* The file's name in its directory. */
+	pid_t tid;             /* Who flushes. */
+	struct proc opener;    /* Who opened the file. */
+	bool wrote;            /* Who flushes has written to this handle. */
+	const char *base;      /* The file's name in its directory. */
 	uint64_t ino, ino_old; /* Its st_ino; before it was renamed, or 0. */
 };
 

@@ -19,10 +19,10 @@ static int context_load(const struct view *v, const struct node_id *id,
 	int r = 0;
 
 	if (k->by_write)
-		r = view_context(v, ch_str(id->name), k->file,
-				 ch_str(id->kind == NODE_SITE_PATCH ? id->site :
-								      ""),
-				 &h->context);
+		r = view_context(
+			v, ch_str(id->name), k->file,
+			ch_str(id->kind == NODE_SITE_PATCH ? id->site : ""),
+			&h->context);
 	return r < 0 ? r : strbuf_error(&h->context);
 }
 
@@ -59,8 +59,8 @@ static int open_to_write(struct mnt *m, const struct view *v,
 	}
 	if (!render_is_writable(m, id)) {
 		h->sink = is_sink(m, id, h);
-		return h->sink ? 0 :
-				 err_set(reterr, -EACCES,
+		return h->sink ? 0
+			       : err_set(reterr, -EACCES,
 					 "this file can only be read");
 	}
 	r = agent_writable(m->agent, reterr);
@@ -156,8 +156,8 @@ void handle_close(struct mnt *m, struct handle *h)
 void handles_release(struct mnt *m)
 {
 	while (!list_is_empty(&m->handles))
-		handle_close(m, LIST_ENTRY(m->handles.next, struct handle,
-					   link));
+		handle_close(m,
+			     LIST_ENTRY(m->handles.next, struct handle, link));
 }
 
 unsigned int handle_poll(struct mnt *m, struct handle *h,
@@ -416,8 +416,8 @@ static bool check_is_due(struct handle *h, size_t len)
 	return true;
 }
 
-static int check_part(struct mnt *m, struct handle *h,
-		      const struct node_id *id, struct err *reterr)
+static int check_part(struct mnt *m, struct handle *h, const struct node_id *id,
+		      struct err *reterr)
 {
 	struct strbuf whole = STRBUF_INIT;
 	struct agent_view av;

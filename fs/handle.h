@@ -27,21 +27,21 @@
 struct parked;
 
 struct handle {
-	struct list link; /* mnt.handles, while it is open. */
+	struct list link;  /* mnt.handles, while it is open. */
 	struct node *node; /* Held. */
 	uint32_t refs;
 	bool write, append, sink;
 	/* Writers. */
 	struct strbuf buf, context;
 	bool dirty;
-	bool failed;      /* What is in buf was refused. */
+	bool failed; /* What is in buf was refused. */
 	bool killed;
-	bool committed;   /* context is of before our own commit. */
-	int refused;      /* -EFBIG, from then on. */
+	bool committed; /* context is of before our own commit. */
+	int refused;    /* -EFBIG, from then on. */
 	struct proc opener;
 	uint64_t owners[HANDLE_OWNERS_MAX]; /* Lock owners that wrote. */
 	size_t n_owners;
-	size_t checked;   /* Bytes that prefix checks have cost. */
+	size_t checked; /* Bytes that prefix checks have cost. */
 	char user[64];
 	/* Readers. */
 	struct strbuf snap;

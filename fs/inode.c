@@ -215,8 +215,7 @@ struct node *inode_find(const struct inodes *t, enum node_kind kind,
 }
 
 struct node *inode_get(struct inodes *t, struct node *parent,
-		       enum node_kind kind, const char *name,
-		       const char *site)
+		       enum node_kind kind, const char *name, const char *site)
 {
 	struct node *n;
 

@@ -37,12 +37,12 @@ struct node_id {
 
 /* What few nodes need. */
 struct node_more {
-	struct list names;   /* Directory: struct scratch_name. */
-	size_t n_names;      /* Of them that are there (not hidden). */
-	uint64_t n_changes;  /* Of names. */
-	struct list waiting; /* Commits that wait for their turn. */
-	size_t n_commits;    /* Under way. */
-	bool append;         /* One of them appends. */
+	struct list names;       /* Directory: struct scratch_name. */
+	size_t n_names;          /* Of them that are there (not hidden). */
+	uint64_t n_changes;      /* Of names. */
+	struct list waiting;     /* Commits that wait for their turn. */
+	size_t n_commits;        /* Under way. */
+	bool append;             /* One of them appends. */
 	struct scratch *scratch; /* Of a NODE_SCRATCH... */
 };
 
@@ -82,8 +82,7 @@ struct node *inode_find(const struct inodes *t, enum node_kind kind,
 
 /* Find or make; the caller gets a reference. NULL: no memory. */
 struct node *inode_get(struct inodes *t, struct node *parent,
-		       enum node_kind kind, const char *name,
-		       const char *site);
+		       enum node_kind kind, const char *name, const char *site);
 /* A node that no lookup finds by its identity; its st_ino is its own. */
 struct node *inode_new_loose(struct inodes *t, struct node *parent,
 			     enum node_kind kind, const char *name,
@@ -112,8 +111,7 @@ typedef void inode_fn(void *arg, struct node *n);
 void inode_walk(struct node *n, inode_fn *fn, void *arg);
 
 /* The st_ino of what has that identity. */
-uint64_t inode_number(enum node_kind kind, const char *name,
-		      const char *site);
+uint64_t inode_number(enum node_kind kind, const char *name, const char *site);
 
 /* 64-bit hash that goes on from @seed. */
 uint64_t inode_hash(uint64_t seed, const void *p, size_t len);

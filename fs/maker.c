@@ -49,8 +49,8 @@ static bool acts_for(const struct proc *p, const struct proc *maker)
 	return p->parent == maker->tgid;
 }
 
-bool makers_has(const struct makers *m, const struct proc *p,
-		const char *name, const char *site)
+bool makers_has(const struct makers *m, const struct proc *p, const char *name,
+		const char *site)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		const struct maker *k = &m->v[i];
@@ -60,6 +60,27 @@ bool makers_has(const struct makers *m, const struct proc *p,
 		    acts_for(p, &k->proc))
 			return true;
 	}
+	return false;
+}
+
+bool makers_find(const struct makers *m, const struct proc *p, const char *name,
+		 const char *site)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		const struct maker *k = &m->v[i];
+
+		if (strcmp(k->name, name) == 0 && strcmp(k->site, site) == 0 &&
+		    acts_for(p, &k->proc))
+			return true;
+	}
+	return false;
+}
+
+bool makers_any(const struct makers *m, const char *name)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (strcmp(m->v[i].name, name) == 0)
+			return true;
 	return false;
 }
 

@@ -19,7 +19,7 @@
 
 struct maker {
 	struct proc proc;
-	int fd; /* A pidfd: readable once the process has ended. */
+	int fd;            /* A pidfd: readable once the process has ended. */
 	char *name, *site; /* The directory: a resource, or a site of one. */
 };
 
@@ -33,8 +33,14 @@ struct makers {
 bool makers_add(struct makers *m, const struct proc *p, const char *name,
 		const char *site);
 /* Has @p made that directory, or the resource it is in? */
-bool makers_has(const struct makers *m, const struct proc *p,
-		const char *name, const char *site);
+bool makers_has(const struct makers *m, const struct proc *p, const char *name,
+		const char *site);
+/* Has @p made that very directory? */
+bool makers_find(const struct makers *m, const struct proc *p, const char *name,
+		 const char *site);
+/* Has anybody made it: whether the above need be asked at all. */
+bool makers_any(const struct makers *m, const char *name);
+
 /* The process behind @fd has ended: forget it. The resource that it made is
  * in @ret_name (free()), or NULL when it made a site. */
 void makers_ended(struct makers *m, int fd, char **ret_name);

@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/config.h"
 #include "fs/notify.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
@@ -41,8 +40,8 @@ static int fuse_failed(struct err *reterr, int code, const char *what)
 	int r;
 
 	pthread_mutex_lock(&fuse_said.lock);
-	r = err_set(reterr, code, "%s%s%s", what,
-		    fuse_said.text[0] ? ": " : "", fuse_said.text);
+	r = err_set(reterr, code, "%s%s%s", what, fuse_said.text[0] ? ": " : "",
+		    fuse_said.text);
 	pthread_mutex_unlock(&fuse_said.lock);
 	return r;
 }
@@ -96,11 +95,10 @@ static void ll_init(void *userdata, struct fuse_conn_info *conn)
 		return;
 	}
 	conn->want |= FUSE_CAP_ATOMIC_O_TRUNC;
-	conn->want &= ~(unsigned int)(FUSE_CAP_WRITEBACK_CACHE |
-				      FUSE_CAP_AUTO_INVAL_DATA |
-				      FUSE_CAP_SPLICE_READ |
-				      FUSE_CAP_SPLICE_WRITE |
-				      FUSE_CAP_SPLICE_MOVE);
+	conn->want &= ~(
+		unsigned int)(FUSE_CAP_WRITEBACK_CACHE |
+			      FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ |
+			      FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	conn->time_gran = 1;
 	if (m->ready)
 		m->ready(m->ready_arg);
@@ -155,8 +153,8 @@ static void block_signals(void)
 static int session_new(struct mnt *m, struct err *reterr)
 {
 	static struct fuse_lowlevel_ops ops; /* libfuse copies it. */
-	char *argv[] = {(char *)(uintptr_t) "cheops",
-			(char *)(uintptr_t) "-o", m->opts->fuse.buf, NULL};
+	char *argv[] = {(char *)(uintptr_t) "cheops", (char *)(uintptr_t) "-o",
+			m->opts->fuse.buf, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
 
 	if (m->opts->fuse.len == 0)
@@ -174,17 +172,6 @@ static int session_new(struct mnt *m, struct err *reterr)
 		return fuse_failed(reterr, -EINVAL,
 				   "libfuse refuses the mount options");
 	return 0;
-}
-
-static void read_site(struct mnt *m)
-{
-	struct config *cfg;
-
-	if (m->opts->config &&
-	    config_load(m->opts->config, &cfg, NULL) == 0) {
-		m->site = strdup(cfg->site);
-		config_free(cfg);
-	}
 }
 
 /* Serve; everything below was set up, and is taken down by the caller. */
@@ -224,8 +211,8 @@ static int serve(struct mnt *m, struct err *reterr)
 int mount_run(struct agent *a, const struct options *opts,
 	      void (*ready)(void *arg), void *arg, struct err *reterr)
 {
-	struct mnt m = {.agent = a, .opts = opts, .ready = ready,
-			.ready_arg = arg};
+	struct mnt m = {
+		.agent = a, .opts = opts, .ready = ready, .ready_arg = arg};
 	int r;
 
 	m.uid = getuid();
@@ -235,7 +222,7 @@ int mount_run(struct agent *a, const struct options *opts,
 	list_init(&m.polled);
 	list_init(&m.dirs);
 	pthread_mutex_init(&m.lock, NULL);
-	read_site(&m);
+	m.site = agent_site(a);
 	block_signals();
 	take_kicks();
 	r = inodes_init(&m.inodes);
@@ -256,6 +243,5 @@ int mount_run(struct agent *a, const struct options *opts,
 	if (m.inodes.root)
 		inodes_release(&m.inodes);
 	pthread_mutex_destroy(&m.lock);
-	free(m.site);
 	return r;
 }

@@ -252,35 +252,52 @@ static bool concerns(const struct item *it, const struct node_id *id)
 	return strcmp(it->name, id->name) == 0;
 }
 
-/* The polled handles of one node whose content is another now. */
+/* Take the handles out of the list that wait for another content of @n than
+ * that of @now; at most @max. With the lock held. */
+static size_t take_waiters(struct mnt *m, const struct node *n, uint64_t now,
+			   struct fuse_pollhandle **v, size_t max)
+{
+	struct list *l = m->polled.next;
+	size_t taken = 0;
+
+	while (l != &m->polled && taken < max) {
+		struct handle *h = LIST_ENTRY(l, struct handle, poll_link);
+
+		l = l->next;
+		if (h->node != n || h->meaning == now)
+			continue;
+		v[taken++] = h->ph;
+		h->ph = NULL;
+		list_del(&h->poll_link);
+	}
+	return taken;
+}
+
+/* The polled handles of one node whose content is another now. Each is woken
+ * once: who polls again without a look at it would keep us here. */
 static void wake_node(struct mnt *m, const struct view *v, struct node *n)
 {
-	struct fuse_pollhandle *ph;
+	struct fuse_pollhandle **waiters;
+	size_t max = 0, taken;
 	uint64_t now;
 
 	if (render_meaning(m, v, mnt_id(m, n), &now) < 0)
 		return;
-	do {
-		ph = NULL;
-		mnt_lock(m);
-		for (struct list *l = m->polled.next; !ph && l != &m->polled;
-		     l = l->next) {
-			struct handle *h =
-				LIST_ENTRY(l, struct handle, poll_link);
-
-			if (h->node != n || h->meaning == now)
-				continue;
-			ph = h->ph;
-			h->ph = NULL;
-			list_del(&h->poll_link);
-			break;
-		}
-		mnt_unlock(m);
-		if (ph) {
-			fuse_lowlevel_notify_poll(ph);
-			fuse_pollhandle_destroy(ph);
-		}
-	} while (ph);
+	mnt_lock(m);
+	for (struct list *l = m->polled.next; l != &m->polled; l = l->next)
+		max++;
+	mnt_unlock(m);
+	waiters = calloc(max + 1, sizeof(struct fuse_pollhandle *));
+	if (!waiters)
+		return;
+	mnt_lock(m);
+	taken = take_waiters(m, n, now, waiters, max);
+	mnt_unlock(m);
+	while (taken > 0) {
+		fuse_lowlevel_notify_poll(waiters[--taken]);
+		fuse_pollhandle_destroy(waiters[taken]);
+	}
+	free(waiters);
 }
 
 /* @it: NULL: all of them; @events: only .events. */

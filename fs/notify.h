@@ -34,7 +34,8 @@ void notify_events(struct notify *nt);
 void notify_makers(struct notify *nt);
 
 /* Look at which sites @name still has, tell the kernel, and then call @fn from
- * the notifier's thread. Without memory: @fn is called at once. */
+ * the notifier's thread. Without memory: @fn is called at once. Not for who
+ * holds a directory's lock (rename, mkdir ...): it would never be called. */
 void notify_then(struct notify *nt, const char *name, void (*fn)(void *arg),
 		 void *arg);
 

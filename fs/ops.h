@@ -27,8 +27,18 @@
 #include "fs/maker.h"
 #include "fs/options.h"
 
+#define MNT_REMOVED_MAX 16
+
 struct notify;
 struct reply_queue;
+
+/* A file of the tree that stays was "removed" by that process: to it, the name
+ * is free for a while. */
+struct removed {
+	uint64_t who; /* proc_number() */
+	uint64_t ino;
+	int64_t until_ms; /* Monotonic. */
+};
 
 struct mnt {
 	struct agent *agent;
@@ -36,7 +46,7 @@ struct mnt {
 	struct fuse_session *se;
 	struct notify *notify;
 	struct reply_queue *replies;
-	char *site; /* This site's name. */
+	const char *site; /* This site's name: the agent's. */
 	uid_t uid;
 	gid_t gid;
 	int64_t mounted_ns;
@@ -48,6 +58,8 @@ struct mnt {
 	pthread_mutex_t lock;
 	struct inodes inodes;
 	struct makers makers;
+	struct removed removed[MNT_REMOVED_MAX]; /* A ring. */
+	size_t n_removed;
 	struct list handles; /* Open files: struct handle, by link. */
 	struct list polled;  /* Of them, by poll_link. */
 	struct list dirs;    /* Open directories. */
@@ -74,11 +86,11 @@ struct node *mnt_node(struct mnt *m, fuse_ino_t ino);
 /* Its identity now (N4). */
 const struct node_id *mnt_id(struct mnt *m, struct node *n);
 
-int64_t mnt_now_ns(void);       /* Wall clock. */
+int64_t mnt_now_ns(void); /* Wall clock. */
 int64_t mnt_monotonic_ms(void);
 
 void ops_dir(struct fuse_lowlevel_ops *ops);  /* ops_dir.c */
-void ops_dir_release(struct mnt *m); /* What the kernel left open. */
+void ops_dir_release(struct mnt *m);          /* What the kernel left open. */
 void ops_attr(struct fuse_lowlevel_ops *ops); /* ops_attr.c */
 void ops_file(struct fuse_lowlevel_ops *ops); /* ops_file.c */
 void ops_name(struct fuse_lowlevel_ops *ops); /* ops_name.c */

@@ -25,6 +25,20 @@ static int attr_now(struct mnt *m, struct node *n, struct stat *ret_st,
 	return r;
 }
 
+/* Of what is gone while somebody has it open. */
+static void attr_gone(struct mnt *m, struct node *n, struct stat *ret_st)
+{
+	const struct node_id *id = mnt_id(m, n);
+	bool dir = kind_of(id->kind)->dir;
+
+	memset(ret_st, 0, sizeof(*ret_st));
+	ret_st->st_ino = id->hash;
+	ret_st->st_mode = dir ? S_IFDIR | 0700 : S_IFREG | 0600;
+	ret_st->st_uid = m->uid;
+	ret_st->st_gid = m->gid;
+	ret_st->st_blksize = 4096;
+}
+
 static void ll_getattr(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
@@ -35,6 +49,11 @@ static void ll_getattr(fuse_req_t req, fuse_ino_t ino,
 
 	(void)fi;
 	r = attr_now(m, mnt_node(m, ino), &st, &timeout);
+	if (r == -ENOENT) {
+		attr_gone(m, mnt_node(m, ino), &st);
+		timeout = 0;
+		r = 0;
+	}
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
@@ -164,14 +183,15 @@ static void truncate_commit(fuse_req_t req, struct node *n, off_t size,
 		r = -EFBIG;
 	if (r == 0)
 		r = handle_current(m, id, &body, &seen);
-	strbuf_set_len(&body, (size_t)size);
-	if (r == 0)
+	if (r == 0) {
+		strbuf_set_len(&body, (size_t)size);
 		r = strbuf_error(&body);
+	}
 	if (r < 0)
 		parked_end(p, r, NULL);
 	else
-		handle_commit_body(m, id, strbuf_bytes(&body), strbuf_bytes(&seen),
-				   user, p);
+		handle_commit_body(m, id, strbuf_bytes(&body),
+				   strbuf_bytes(&seen), user, p);
 	strbuf_release(&name);
 	strbuf_release(&seen);
 	strbuf_release(&body);

@@ -12,9 +12,69 @@
 #include "fs/scratch.h"
 #include "fs/tree.h"
 
+/*
+ * cp -r makes a directory, and then each file in it as one that cannot be
+ * there: but ours are from the start. To its maker, and only while it is about
+ * to make one, such a name is not there.
+ */
+static bool is_being_made(fuse_req_t req, struct node *dir, const char *name)
+{
+	struct mnt *m = mnt_of(req);
+	const struct node_id *id = mnt_id(m, dir);
+	enum node_kind k = kind_fixed(id->kind, name);
+	pid_t tid = fuse_req_ctx(req)->pid;
+	bool any, made, again;
+	struct proc who;
+
+	if (id->kind != NODE_RESOURCE && id->kind != NODE_SITE)
+		return false;
+	mnt_lock(m);
+	any = makers_any(&m->makers, id->name);
+	mnt_unlock(m);
+	if (!any)
+		return false;
+	who = proc_of(tid);
+	mnt_lock(m);
+	made = makers_has(&m->makers, &who, id->name, id->site);
+	again = makers_find(&m->makers, &who, id->name, name);
+	mnt_unlock(m);
+	if (!made || again)
+		return false;
+	return proc_makes_name(tid, k == NODE_KIND_N || kind_of(k)->dir);
+}
+
+/* Has the caller just removed what stays all the same? */
+static bool is_removed(fuse_req_t req, struct node *dir, const char *name)
+{
+	struct mnt *m = mnt_of(req);
+	const struct node_id *id = mnt_id(m, dir);
+	enum node_kind k = kind_fixed(id->kind, name);
+	int64_t now = mnt_monotonic_ms();
+	uint64_t ino, candidates[MNT_REMOVED_MAX];
+	struct proc who;
+	size_t n = 0;
+
+	if (k == NODE_KIND_N)
+		return false;
+	ino = inode_number(k, id->name, id->site);
+	mnt_lock(m);
+	for (size_t i = 0; i < MNT_REMOVED_MAX; i++)
+		if (m->removed[i].ino == ino && m->removed[i].until_ms > now)
+			candidates[n++] = m->removed[i].who;
+	mnt_unlock(m);
+	if (n == 0)
+		return false;
+	who = proc_of(fuse_req_ctx(req)->pid);
+	while (n > 0)
+		if (candidates[--n] == proc_number(&who))
+			return true;
+	return false;
+}
+
 static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct mnt *m = mnt_of(req);
+	struct node *dir = mnt_node(m, parent);
 	struct fuse_entry_param e;
 	struct agent_view av;
 	struct node *n;
@@ -22,7 +82,10 @@ static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	r = agent_view_get(m->agent, &av);
 	if (r == 0) {
-		r = tree_resolve(m, &av.v, mnt_node(m, parent), name, &n);
+		if (is_being_made(req, dir, name) || is_removed(req, dir, name))
+			r = -ENOENT;
+		else
+			r = tree_resolve(m, &av.v, dir, name, &n);
 		if (r == 0)
 			r = entry_take(m, &av.v, n, NULL, &e);
 		agent_view_put(m->agent, &av);
@@ -169,6 +232,81 @@ static bool listing_add(struct listing *l, const char *name, mode_t type,
 	return true;
 }
 
+/* All resources with their attributes: one scan of the store instead of a
+ * look at each of them. */
+struct scan {
+	struct listing *l;
+	const struct dirlist *names;
+	size_t i; /* Of the next name. */
+	bool full;
+};
+
+static bool scan_add(struct scan *s, const struct view_resource *info)
+{
+	const char *name = s->names->names[s->i];
+	struct fuse_entry_param e;
+	struct listing *l = s->l;
+	size_t room = l->size - l->len;
+	struct node *n;
+
+	if (fuse_add_direntry_plus(l->req, NULL, 0, name, NULL, 0) > room)
+		return false;
+	entry_plain(&e, s->names->types[s->i], s->names->inos[s->i]);
+	if (info) {
+		mnt_lock(l->m);
+		n = inode_get(&l->m->inodes, l->dir, NODE_RESOURCE, name, "");
+		mnt_unlock(l->m);
+		if (n && entry_take(l->m, l->v, n, info, &e) < 0)
+			entry_plain(&e, S_IFDIR, s->names->inos[s->i]);
+	}
+	s->i++;
+	l->len += fuse_add_direntry_plus(l->req, l->buf + l->len, room, name,
+					 &e, (off_t)s->i + 2);
+	return true;
+}
+
+/* The names were taken before: what is new since is not among them, and what
+ * is gone is listed without attributes. */
+static int scan_name(void *arg, struct ch_bytes name,
+		     const struct view_resource *info)
+{
+	struct scan *s = arg;
+	int order = 1;
+
+	while (s->i < s->names->n && order > 0) {
+		const char *next = s->names->names[s->i];
+		size_t len = strlen(next);
+
+		order = memcmp(name.p, next, name.len < len ? name.len : len);
+		if (order == 0)
+			order = name.len > len ? 1 : name.len < len ? -1 : 0;
+		if (order < 0)
+			break;
+		if (!scan_add(s, order == 0 ? info : NULL)) {
+			s->full = true;
+			break;
+		}
+	}
+	return s->full || s->i == s->names->n;
+}
+
+/* From the @i-th name on, which is a resource's. */
+static int list_resources(struct listing *l, const struct dirlist *names,
+			  size_t i)
+{
+	struct scan s = {.l = l, .names = names, .i = i};
+	const char *after = i > 0 ? names->names[i - 1] : "";
+	int r;
+
+	r = view_resources(l->v, ch_str(after[0] == '.' ? "" : after),
+			   scan_name, &s);
+	if (r < 0)
+		return r;
+	while (!s.full && s.i < names->n && scan_add(&s, NULL))
+		;
+	return 0;
+}
+
 static uint64_t parent_ino(struct mnt *m, struct node *n)
 {
 	return n->parent ? mnt_id(m, n->parent)->hash : mnt_id(m, n)->hash;
@@ -190,6 +328,9 @@ static int list_from(struct listing *l, struct dir_handle *d, off_t off)
 		off_t next = (off_t)i + 1;
 		bool room;
 
+		if (l->plus && i >= 2 && d->list.names[i - 2][0] != '.' &&
+		    mnt_id(l->m, l->dir)->kind == NODE_ROOT)
+			return list_resources(l, &d->list, i - 2);
 		if (i == 0)
 			room = listing_add(l, ".", S_IFDIR,
 					   mnt_id(l->m, l->dir)->hash, next);
@@ -210,8 +351,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		 struct fuse_file_info *fi, bool plus)
 {
 	struct mnt *m = mnt_of(req);
-	struct listing l = {
-		.req = req, .m = m, .size = size, .plus = plus};
+	struct listing l = {.req = req, .m = m, .size = size, .plus = plus};
 	struct agent_view av;
 	int r;
 
@@ -265,7 +405,9 @@ static void mkdir_end(struct parked *p, int err)
 	bool made = true;
 
 	name = p->kind == NODE_RESOURCE ? p->word : mnt_id(m, p->node)->name;
-	site = p->kind == NODE_RESOURCE ? "" : p->word;
+	site = p->kind == NODE_SITE ? p->word : "";
+	if (err == -EEXIST && p->again)
+		err = 0;
 	if (err == 0) {
 		mnt_lock(m);
 		n = inode_get(&m->inodes, p->node, p->kind, name, site);
@@ -275,7 +417,9 @@ static void mkdir_end(struct parked *p, int err)
 			e.attr = p->st;
 			e.attr.st_ino = n->id->hash;
 			inode_unref(&m->inodes, n);
-			made = makers_add(&m->makers, &p->who, name, site);
+			if (p->kind != NODE_CONFLICTS)
+				made = makers_add(&m->makers, &p->who, name,
+						  site);
 		}
 		mnt_unlock(m);
 		atomic_fetch_add(&m->n_changes, 1);
@@ -305,8 +449,8 @@ static void mkdir_stat(struct mnt *m, const struct fuse_ctx *ctx, mode_t mode,
 	int64_t ns = mnt_now_ns();
 
 	memset(st, 0, sizeof(*st));
-	st->st_mode = S_IFDIR | (o->set_umask ? 0777 & ~o->umask :
-						mode & 07777);
+	st->st_mode =
+		S_IFDIR | (o->set_umask ? 0777 & ~o->umask : mode & 07777);
 	st->st_nlink = 2;
 	st->st_uid = o->set_uid ? o->uid : ctx->uid;
 	st->st_gid = o->set_gid ? o->gid : ctx->gid;
@@ -322,8 +466,7 @@ static int mkdir_check(enum node_kind parent, const char *name,
 	if (parent == NODE_ROOT)
 		return name_check_resource(ch_str(name), reterr);
 	if (parent != NODE_RESOURCE)
-		return err_set(reterr, -EPERM,
-			       "no directory can be made here");
+		return err_set(reterr, -EPERM, "no directory can be made here");
 	if (strlen(name) > TREE_NAME_MAX)
 		return err_set(reterr, -ENAMETOOLONG, "the name is too long");
 	if (kind_fixed(parent, name) != NODE_KIND_N)
@@ -362,6 +505,25 @@ static void mkdir_submit(fuse_req_t req, struct parked *p, const char *name,
 		parked_submit(p, &s);
 }
 
+/* Does the maker of a resource make a directory in it that is there already:
+ * conflicts, or a site that the file sites has brought? */
+static bool is_ours_to_make(fuse_req_t req, const struct node_id *dir,
+			    const char *name)
+{
+	struct mnt *m = mnt_of(req);
+	struct proc who;
+	bool yes;
+
+	if (dir->kind != NODE_RESOURCE)
+		return false;
+	who = proc_of(fuse_req_ctx(req)->pid);
+	mnt_lock(m);
+	yes = makers_has(&m->makers, &who, dir->name, "") &&
+	      !makers_find(&m->makers, &who, dir->name, name);
+	mnt_unlock(m);
+	return yes;
+}
+
 static void ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
 		     mode_t mode)
 {
@@ -385,11 +547,16 @@ static void ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
 	p->kind = id->kind == NODE_ROOT ? NODE_RESOURCE : NODE_SITE;
 	p->who = proc_of(fuse_req_ctx(req)->pid);
 	p->word = strdup(name);
+	p->again = is_ours_to_make(req, id, name);
 	mkdir_stat(m, fuse_req_ctx(req), mode, &p->st);
-	if (id->kind == NODE_RESOURCE)
+	if (p->again && kind_fixed(id->kind, name) != NODE_KIND_N)
+		p->kind = kind_fixed(id->kind, name);
+	else if (id->kind == NODE_RESOURCE)
 		r = parked_label(p, id->name, name);
 	if (!p->word || r < 0)
 		parked_end(p, -ENOMEM, NULL);
+	else if (p->kind == NODE_CONFLICTS)
+		parked_end(p, 0, NULL);
 	else
 		mkdir_submit(req, p, name, mode);
 }
@@ -450,8 +617,8 @@ static void rmdir_submit(fuse_req_t req, struct parked *p)
 		parked_end(p, -EPERM, NULL);
 		return;
 	}
-	r = scratch ? err_set(&err, -ENOTEMPTY, "scratch files are in it") :
-		      agent_writable(p->m->agent, &err);
+	r = scratch ? err_set(&err, -ENOTEMPTY, "scratch files are in it")
+		    : agent_writable(p->m->agent, &err);
 	if (r < 0)
 		parked_end(p, r, err.text);
 	else

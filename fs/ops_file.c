@@ -51,12 +51,15 @@ static void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	r = agent_view_get(m->agent, &av);
 	if (r == 0) {
-		r = handle_open(m, &av.v, n, fi->flags, fuse_req_ctx(req), &h,
-				&err);
+		/* The kernel has a name that is gone: it looks again. */
+		r = tree_still_there(m, &av.v, n) == -ENOENT ? -ESTALE : 0;
+		if (r == 0)
+			r = handle_open(m, &av.v, n, fi->flags,
+					fuse_req_ctx(req), &h, &err);
 		agent_view_put(m->agent, &av);
 	}
 	if (r < 0) {
-		if ((fi->flags & O_ACCMODE) != O_RDONLY)
+		if (r != -ESTALE && (fi->flags & O_ACCMODE) != O_RDONLY)
 			refused(m, mnt_id(m, n), r, &err);
 		fuse_reply_err(req, -r);
 		return;
@@ -72,7 +75,8 @@ static void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
  * and we do not take; else a new scratch file. Held.
  */
 static int create_node(fuse_req_t req, const struct view *v, struct node *dir,
-		       const char *name, mode_t mode, struct node **ret_node)
+		       const char *name, mode_t mode, int *flags,
+		       struct node **ret_node)
 {
 	struct mnt *m = mnt_of(req);
 	const struct node_id *id = mnt_id(m, dir);
@@ -89,12 +93,17 @@ static int create_node(fuse_req_t req, const struct view *v, struct node *dir,
 			return -EISDIR;
 		who = proc_of(fuse_req_ctx(req)->pid);
 		mnt_lock(m);
-		hidden = scratch_find(&m->inodes, dir, name,
-				      mnt_monotonic_ms());
+		hidden =
+			scratch_find(&m->inodes, dir, name, mnt_monotonic_ms());
 		if (hidden)
 			scratch_del(&m->inodes, dir, hidden);
 		made = makers_has(&m->makers, &who, id->name, id->site);
+		for (size_t i = 0; i < MNT_REMOVED_MAX; i++)
+			if (m->removed[i].who == proc_number(&who))
+				m->removed[i].until_ms = 0;
 		mnt_unlock(m);
+		if (hidden || (*flags & O_EXCL))
+			*flags |= O_TRUNC; /* To whoever opens it, it is new. */
 		r = tree_resolve(m, v, dir, name, ret_node);
 		if (r != -ENOENT)
 			return r;
@@ -126,7 +135,7 @@ static void ll_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 
 	r = agent_view_get(m->agent, &av);
 	if (r == 0) {
-		r = create_node(req, &av.v, dir, name, mode, &n);
+		r = create_node(req, &av.v, dir, name, mode, &fi->flags, &n);
 		if (r == 0)
 			r = handle_open(m, &av.v, n, fi->flags,
 					fuse_req_ctx(req), &h, &err);

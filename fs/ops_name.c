@@ -7,7 +7,6 @@
 #include "core/name.h"
 #include "fs/entry.h"
 #include "fs/handle.h"
-#include "fs/notify.h"
 #include "fs/owner.h"
 #include "fs/render.h"
 #include "fs/reply.h"
@@ -71,11 +70,10 @@ static bool is_maker(fuse_req_t req, const struct node_id *id)
 }
 
 /*
- * A name goes. Scratch is gone; a file that users write is hidden until it is
- * written again, or for a while: whoever saves by removing first succeeds, and
- * whoever merely removes has removed nothing. What can only be read is as it
- * was, so that rm -r can go on; but who made the directory, and unpacks into
- * it, needs the name out of its way.
+ * A name goes. Scratch is gone; spec is hidden until it is written again, or
+ * for a while: whoever saves by removing first succeeds, and whoever merely
+ * removes has removed nothing. All else is as it was, so that rm -r can go on;
+ * but to who removed it the name is free, as install and tar need it.
  */
 static int unlink_node(fuse_req_t req, struct node *dir, const char *name,
 		       struct node *n)
@@ -85,7 +83,7 @@ static int unlink_node(fuse_req_t req, struct node *dir, const char *name,
 	const struct kind *k = kind_of(id->kind);
 	int64_t now = mnt_monotonic_ms();
 	struct scratch_name *e;
-	bool hide;
+	struct proc who = proc_of(fuse_req_ctx(req)->pid);
 	int r = 0;
 
 	if (k->dir)
@@ -94,16 +92,19 @@ static int unlink_node(fuse_req_t req, struct node *dir, const char *name,
 	    k->parent != NODE_SITE && k->parent != NODE_CONFLICTS &&
 	    k->parent != NODE_TRASH)
 		return -EPERM;
-	hide = k->by_write || (k->name && is_maker(req, id));
 	mnt_lock(m);
 	if (kind_is_scratch(id->kind)) {
 		e = scratch_find(&m->inodes, dir, name, now);
 		if (e && e->node == n)
 			scratch_del(&m->inodes, dir, e);
 	} else {
-		if (hide && !k->hidden)
+		if (id->kind == NODE_SPEC)
 			r = scratch_hide(&m->inodes, dir, name,
 					 now + SCRATCH_HIDE_MS);
+		else
+			m->removed[m->n_removed++ % MNT_REMOVED_MAX] =
+				(struct removed){proc_number(&who), id->hash,
+						 now + SCRATCH_HIDE_MS};
 		/* The kernel takes its inode for removed: the next look gets
 		 * another. */
 		if (r == 0)
@@ -197,8 +198,12 @@ static int become(struct mnt *m, struct node *n, struct node *dir,
 	return 0;
 }
 
-/* p->node: the scratch file; p->to: the directory that it goes into; p->word:
- * its name; p->h: unused; p->kind: what it becomes. */
+/*
+ * p->node: the scratch file, named p->word; p->to: the directory that it goes
+ * into; p->kind: what it becomes. Of directories that come and go with the
+ * file sites the kernel hears later: who renames holds the lock that the
+ * notifier would wait for.
+ */
 static void commit_end(struct parked *p, int err)
 {
 	struct mnt *m = p->m;
@@ -218,23 +223,6 @@ static void commit_end(struct parked *p, int err)
 	p->err = err;
 	fuse_reply_err(p->req, -err);
 	parked_done(p);
-}
-
-/* Sites came and went with the file sites: reply behind the notifier. */
-static void commit_reply(void *arg)
-{
-	struct parked *p = arg;
-
-	commit_end(p, 0);
-}
-
-static void commit_sites_end(struct parked *p, int err)
-{
-	if (err == 0 && p->version)
-		notify_then(p->m->notify, mnt_id(p->m, p->to)->name,
-			    commit_reply, p);
-	else
-		commit_end(p, err);
 }
 
 static struct parked *parked_move(struct move *mv, parked_fn *end,
@@ -274,8 +262,7 @@ static int move_commit(struct move *mv, enum node_kind kind)
 	r = agent_writable(m->agent, NULL);
 	if (r < 0)
 		return r;
-	p = parked_move(mv, kind == NODE_SITES ? commit_sites_end : commit_end,
-			mv->to_dir);
+	p = parked_move(mv, commit_end, mv->to_dir);
 	if (!p)
 		return -ENOMEM;
 	p->kind = kind;
@@ -344,8 +331,12 @@ static int move_scratch(struct move *mv)
 		leave_name(m, mv->from_dir, mv->from_name, mv->from);
 	if (r == 0)
 		r = scratch_add(&m->inodes, mv->to_dir, mv->to_name, mv->from);
-	if (r == 0 && mv->to_dir != mv->from_dir)
+	if (r == 0 && mv->to_dir != mv->from_dir) {
 		leave_name(m, mv->from_dir, mv->from_name, mv->from);
+		r = inode_become(&m->inodes, mv->from, mv->to_dir,
+				 mv->from->id->kind, mv->to_dir->id->name,
+				 mv->to_dir->id->site);
+	}
 	mnt_unlock(m);
 	return r;
 }
@@ -358,8 +349,8 @@ static int scratch_target(struct move *mv)
 	enum node_kind what = mnt_id(m, mv->from)->kind;
 
 	if (dir->kind == NODE_CONFLICTS)
-		return is_maker(mv->req, dir) ? move_drop(mv, NODE_SINK) :
-						-EPERM;
+		return is_maker(mv->req, dir) ? move_drop(mv, NODE_SINK)
+					      : -EPERM;
 	if (!kind_takes_scratch(dir->kind))
 		return -EPERM;
 	if (k == NODE_KIND_N) {
@@ -433,8 +424,8 @@ static int move_aside(struct move *mv)
 		r = scratch_hide(&m->inodes, mv->from_dir, mv->from_name,
 				 mnt_monotonic_ms() + SCRATCH_HIDE_MS);
 	if (r == 0)
-		r = inode_become(&m->inodes, mv->from, mv->to_dir,
-				 NODE_SCRATCH, dir->name, dir->site);
+		r = inode_become(&m->inodes, mv->from, mv->to_dir, NODE_SCRATCH,
+				 dir->name, dir->site);
 	mnt_unlock(m);
 	strbuf_release(&body);
 	strbuf_release(&seen);

@@ -18,7 +18,7 @@
 struct entry {
 	char name[64];
 	uint32_t number;
-	bool known; /* Else: the name is known to be unknown. */
+	bool known;   /* Else: the name is known to be unknown. */
 	time_t until; /* Monotonic seconds; 0: empty. */
 };
 
@@ -29,7 +29,7 @@ struct cache {
 
 static struct {
 	pthread_mutex_t lock;
-	struct cache uid_of, gid_of; /* By name. */
+	struct cache uid_of, gid_of;    /* By name. */
 	struct cache user_of, group_of; /* By number. */
 } owners = {.lock = PTHREAD_MUTEX_INITIALIZER};
 

@@ -18,7 +18,7 @@ const char render_readme[] =
 "  rm -rf web                 deletes it everywhere\n"
 "  mv .trash/web@paris-1 web  brings it back\n"
 "\n"
-"Use cp, tee or cat to write a spec. A shell's own echo and printf do not look\n"
+"Use cp, tee or cat to write a spec. A shell's echo and printf do not look\n"
 "at what close() says, so they are silent about some errors. Whatever is\n"
 "refused, web/error says why:\n"
 "\n"

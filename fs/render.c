@@ -34,8 +34,8 @@ int render_content(struct mnt *m, const struct view *v,
 	case SOURCE_SCRATCH:
 		return 0;
 	case SOURCE_VIEW:
-		r = view_content(v, k->view, ch_str(id->name),
-				 ch_str(id->site), out, reterr);
+		r = view_content(v, k->view, ch_str(id->name), ch_str(id->site),
+				 out, reterr);
 		if (r == -ENOENT && is_empty_before(id->kind))
 			r = view_resource(v, ch_str(id->name), &res);
 		break;
@@ -138,12 +138,11 @@ int render_tag(struct mnt *m, const struct view *v, struct node *n,
 static bool only_counts(const char *word, size_t len)
 {
 	static const char *const words[] = {"last-heard",    "age",
-					    "rtt-ms",	     "backlog",
+					    "rtt-ms",        "backlog",
 					    "clock-skew-ms", "next-try"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strlen(words[i]) == len &&
-		    memcmp(words[i], word, len) == 0)
+		if (strlen(words[i]) == len && memcmp(words[i], word, len) == 0)
 			return true;
 	return false;
 }

@@ -76,8 +76,8 @@ static uint64_t next_breakable(struct reply_queue *q)
 		struct parked *p = LIST_ENTRY(l, struct parked, link);
 		uint64_t token = atomic_load(&p->token);
 
-		if (p->breakable && token && !atomic_exchange(&p->interrupted,
-							      true))
+		if (p->breakable && token &&
+		    !atomic_exchange(&p->interrupted, true))
 			return token;
 	}
 	return 0;
@@ -210,7 +210,8 @@ static void parked_answered(struct parked *p, int err, const char *text)
 {
 	if (p->req)
 		fuse_req_interrupt_func(p->req, NULL, NULL);
-	if (err < 0 && err != -EINTR && p->resource && p->label)
+	if (err < 0 && err != -EINTR && !(err == -EEXIST && p->again) &&
+	    p->resource && p->label)
 		agent_refused(p->m->agent, ch_str(p->resource), p->label, err,
 			      text && text[0] ? text : strerror(-err));
 	p->end(p, err);
@@ -241,8 +242,8 @@ void parked_submit(struct parked *p, struct ch_submit *s)
 	if (r < 0) {
 		parked_answered(p, r,
 				r == -ENOSPC ? "the disk of this site's store "
-					       "is full" :
-					       "this site's store takes no "
+					       "is full"
+					     : "this site's store takes no "
 					       "writes now; try again");
 		parked_unref(p);
 		return;

@@ -31,20 +31,21 @@ struct parked {
 	struct mnt *m;
 	fuse_req_t req; /* NULL: nobody is waiting. */
 	parked_fn *end;
-	bool breakable;    /* An interrupt breaks it off. */
-	pid_t tid;         /* Who waits. */
-	struct proc who;   /* Its process, where that matters. */
-	struct node *node; /* Held. */
-	struct node *to;   /* Held; or NULL. */
-	struct handle *h;  /* Held; or NULL. */
+	bool breakable;       /* An interrupt breaks it off. */
+	pid_t tid;            /* Who waits. */
+	struct proc who;      /* Its process, where that matters. */
+	struct node *node;    /* Held. */
+	struct node *to;      /* Held; or NULL. */
+	struct handle *h;     /* Held; or NULL. */
 	char *word, *to_word; /* Names in directories; NULL. */
-	char *resource;    /* Whose error file hears of a failure; NULL. */
-	char *label;       /* What failed, below its directory. */
-	enum node_kind kind; /* Of what is made or moved. */
-	struct stat st;    /* For a reply with attributes. */
+	char *resource;       /* Whose error file hears of a failure; NULL. */
+	char *label;          /* What failed, below its directory. */
+	enum node_kind kind;  /* Of what is made or moved. */
+	struct stat st;       /* For a reply with attributes. */
 	double timeout;
 	bool append;
-	bool version;      /* The agent was asked for one. */
+	bool version; /* The agent was asked for one. */
+	bool again;   /* That it is there already is no failure. */
 	struct strbuf body, context; /* For what waits in a queue. */
 	struct list turn;            /* more->waiting */
 	struct list job;             /* The worker's queue. */

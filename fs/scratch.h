@@ -21,7 +21,7 @@
 #define SCRATCH_NAMES_MAX 64        /* Of a directory. */
 #define SCRATCH_HIDE_MS 5000
 
-struct scratch { /* A node's own content. */
+struct scratch {            /* A node's own content. */
 	struct strbuf data; /* A link's target, too. */
 	mode_t mode;        /* Permission bits. */
 	uid_t uid;

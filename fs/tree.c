@@ -59,7 +59,6 @@ static int named_exists(struct mnt *m, const struct view *v,
 {
 	struct find f = {.name = name};
 	struct view_resource res;
-	uint64_t ms;
 	int r;
 
 	switch (dir->kind) {
@@ -85,7 +84,7 @@ static int named_exists(struct mnt *m, const struct view *v,
 		return driver_exists(m, name);
 	case NODE_TRASHES:
 		*ret_kind = NODE_TRASH;
-		return view_trash(v, ch_str(name), &ms);
+		return view_trash(v, ch_str(name), &res);
 	default:
 		return -ENOENT;
 	}
@@ -351,7 +350,9 @@ int tree_list(struct mnt *m, const struct view *v, struct node *dir,
 	struct listing to = {.dir = mnt_id(m, dir)};
 	int r;
 
-	r = list_fixed(m, v, dir, &to);
+	r = tree_still_there(m, v, dir);
+	if (r == 0)
+		r = list_fixed(m, v, dir, &to);
 	if (r == 0)
 		r = list_scratch(m, dir, &to.l);
 	if (r == 0)
