@@ -80,12 +80,12 @@ $(BUILD)/world.a: $(driver_obj) $(filter-out $(BUILD)/fs/main.o,$(fs_obj))
 $(BUILD)/tests/unit/test_world_%: tests/unit/test_world_%.c $(BUILD)/world.a $(BUILD)/core.a
 	@echo "  TEST  $*"
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(WORLD_LIBS)
+	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(WORLD_LIBS)
 
 $(BUILD)/tests/unit/test_%: tests/unit/test_%.c $(BUILD)/core.a
 	@echo "  TEST  $*"
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(CORE_LIBS)
+	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -lcmocka $(CORE_LIBS)
 
 $(BUILD)/core/%.o: core/%.c
 	@echo "  CC    $<"
@@ -101,21 +101,21 @@ $(BUILD)/%.o: %.c
 $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/world.a $(BUILD)/core.a
 	@echo "  BENCH $*"
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $^ $(WORLD_LIBS)
+	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(WORLD_LIBS)
 
 $(BUILD)/tests/sim/%: tests/sim/%.c $(sim_obj) $(BUILD)/world.a $(BUILD)/core.a
 	@echo "  SIM   $*"
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(WORLD_LIBS)
+	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(WORLD_LIBS)
 
 $(BUILD)/tests/doc/doctool: tests/doc/doctool.c $(BUILD)/core.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $^ $(CORE_LIBS)
+	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(CORE_LIBS)
 
 # The static libyaml, so that its allocations can be failed too.
 $(BUILD)/tests/doc/no_memory: tests/doc/no_memory.c $(BUILD)/core.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lnettle \
+	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -ljansson -lnettle \
 		-l:libyaml.a -Wl,--wrap=malloc,--wrap=realloc
 
 tests-built: $(BUILD)/cheops $(unit_bin) $(sim_bin) $(BUILD)/tests/doc/doctool \

@@ -37,8 +37,17 @@ static void edit_close(struct edit *x)
 	record_release(&x->old);
 }
 
-static int edit_save(struct ch_engine *e, struct edit *x)
+/* 1: it has grown too large, and @s is answered. */
+static int edit_save(struct ch_engine *e, const struct ch_submit *s,
+		     struct edit *x)
 {
+	/* A deletion holds all that it deletes. */
+	if (!keep_fits(&x->r, s->op == CH_RMDIR ? 3 : 1)) {
+		update_done(e, s->token, -ENOSPC,
+			    "too many sites, patches or concurrent versions "
+			    "in one resource");
+		return 1;
+	}
 	return keep_save(e, &x->r, x->was_stored ? &x->old : NULL, x->seq, NULL,
 			 NULL);
 }
@@ -200,14 +209,48 @@ static int do_mkdir(struct ch_engine *e, const struct ch_submit *s)
 	if (rc == 0)
 		rc = set_mode(e, &x.r, false, &mode);
 	if (rc == 0)
-		rc = edit_save(e, &x);
+		rc = edit_save(e, s, &x);
 	if (rc == 0)
 		rc = plan_fresh(e, s->name);
 	if (rc == 0)
 		update_done(e, s->token, 0, "%s", "");
 out:
 	edit_close(&x);
-	return rc;
+	return rc < 0 ? rc : 0;
+}
+
+/* A spec that did not know of a deletion overruled it: whoever changes the
+ * resource next writes down what that means. Its sites stood in the tombstone
+ * alone. */
+static int settle_tombs(struct ch_engine *e, struct record *r)
+{
+	const struct entry *tomb;
+	size_t pos = 0;
+
+	while ((tomb = record_next(r, ENTRY_TOMB, &pos))) {
+		/* Bytes stay where they are; entries move when one is added,
+		 * but those of sites stand behind tombstones. */
+		const struct ch_bytes image = tomb->image;
+		struct entry was;
+		size_t at = 0;
+
+		while (image_next(image, &at, &was) > 0) {
+			struct site_value value;
+			struct ch_id site;
+			int rc;
+
+			if (was.type != ENTRY_SITE ||
+			    entry_site(&was, &site) < 0 ||
+			    site_value_decode(was.value, &value) < 0)
+				continue;
+			rc = sites_set(e, r, ENTRY_SITE, &site, value.name,
+				       true);
+			if (rc < 0)
+				return rc;
+		}
+	}
+	record_drop(r, ENTRY_TOMB, ch_str(""), NULL);
+	return 0;
 }
 
 /* Open an edit of a resource that is there; else 1, and @s is answered. */
@@ -220,7 +263,7 @@ static int edit_there(struct ch_engine *e, const struct ch_submit *s,
 		update_done(e, s->token, -ENOENT, "there is no such resource");
 		rc = 1;
 	}
-	return rc;
+	return rc == 0 ? settle_tombs(e, &x->r) : rc;
 }
 
 static int answer(struct ch_engine *e, const struct ch_submit *s, int rc)
@@ -302,7 +345,7 @@ static int do_rmdir(struct ch_engine *e, const struct ch_submit *s)
 	if (rc == 0)
 		rc = bury(e, s, &x.r);
 	if (rc == 0)
-		rc = edit_save(e, &x);
+		rc = edit_save(e, s, &x);
 	edit_close(&x);
 	return answer(e, s, rc);
 }
@@ -331,7 +374,7 @@ static int do_site_add(struct ch_engine *e, const struct ch_submit *s)
 		rc = sites_set(e, &x.r, ENTRY_SITE, &site, s->site, true);
 	}
 	if (rc == 0)
-		rc = edit_save(e, &x);
+		rc = edit_save(e, s, &x);
 	edit_close(&x);
 	return answer(e, s, rc);
 }
@@ -352,42 +395,11 @@ static int do_site_del(struct ch_engine *e, const struct ch_submit *s)
 	if (rc == 0)
 		rc = sites_set(e, &x.r, ENTRY_SITE, &site, s->site, false);
 	if (rc == 0)
-		rc = edit_save(e, &x);
+		rc = sites_last(e, &x.r, &site, s->site);
+	if (rc == 0)
+		rc = edit_save(e, s, &x);
 	edit_close(&x);
 	return answer(e, s, rc);
-}
-
-/* A spec that did not know of a deletion is kept by this write, so its sites
- * are too: they stood in the tombstone alone. */
-static int settle_tombs(struct ch_engine *e, struct record *r)
-{
-	const struct entry *tomb;
-	size_t pos = 0;
-
-	while ((tomb = record_next(r, ENTRY_TOMB, &pos))) {
-		/* Bytes stay where they are; entries move when one is added,
-		 * but those of sites stand behind tombstones. */
-		const struct ch_bytes image = tomb->image;
-		struct entry was;
-		size_t at = 0;
-
-		while (image_next(image, &at, &was) > 0) {
-			struct site_value value;
-			struct ch_id site;
-			int rc;
-
-			if (was.type != ENTRY_SITE ||
-			    entry_site(&was, &site) < 0 ||
-			    site_value_decode(was.value, &value) < 0)
-				continue;
-			rc = sites_set(e, r, ENTRY_SITE, &site, value.name,
-				       true);
-			if (rc < 0)
-				return rc;
-		}
-	}
-	record_drop(r, ENTRY_TOMB, ch_str(""), NULL);
-	return 0;
 }
 
 static int write_spec(struct ch_engine *e, struct record *r,
@@ -415,15 +427,13 @@ static int write_spec(struct ch_engine *e, struct record *r,
 		entry.base = shown->body;
 		entry.base_syntax = shown->syntax;
 	}
-	rc = keep_body(e, &entry.body.hash, s->body);
+	rc = body_put(e, &entry.body.hash, s->body);
 	if (rc == 0 && entry.has_base) {
 		/* A base that has been let go of meanwhile is no base. */
-		bool has = keep_has_body(e, &entry.base, &rc);
+		bool has = body_has(e, &entry.base, &rc);
 
 		entry.has_base = has;
 	}
-	if (rc == 0)
-		rc = settle_tombs(e, r);
 	return rc < 0 ? rc
 		      : put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
 }
@@ -458,7 +468,7 @@ static int write_patch(struct ch_engine *e, struct record *r,
 		entry.syntax = 0;
 	}
 	if (entry.body.len)
-		rc = keep_body(e, &entry.body.hash, s->body);
+		rc = body_put(e, &entry.body.hash, s->body);
 	return rc < 0 ? rc
 		      : put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
 }
@@ -508,7 +518,7 @@ static int do_write(struct ch_engine *e, const struct ch_submit *s)
 		rc = write_driver(e, &x.r, s, &ctx);
 	}
 	if (rc == 0)
-		rc = edit_save(e, &x);
+		rc = edit_save(e, s, &x);
 	edit_close(&x);
 	context_release(&ctx);
 	return answer(e, s, rc);
@@ -523,7 +533,7 @@ static int do_mode(struct ch_engine *e, const struct ch_submit *s)
 	if (rc == 0)
 		rc = set_mode(e, &x.r, s->of_spec, &mode);
 	if (rc == 0)
-		rc = edit_save(e, &x);
+		rc = edit_save(e, s, &x);
 	edit_close(&x);
 	return answer(e, s, rc);
 }
@@ -598,12 +608,14 @@ static int do_restore(struct ch_engine *e, const struct ch_submit *s)
 	if (rc == 0)
 		rc = restore(e, &x.r, &t, s->user);
 	if (rc == 0)
-		rc = edit_save(e, &x);
+		rc = edit_save(e, s, &x);
 	if (rc == 0)
 		update_notice(e, "restored", s->name, engine_name(e), NULL,
 			      s->user, "%s", "");
 	if (rc == 0)
-		rc = keep_drop_trash(e, s->trash);
+		rc = trash_drop(e, s->trash);
+	if (rc == -ENOENT)
+		rc = 0; /* It went with the record that lives again. */
 	strbuf_release(&value);
 	edit_close(&x);
 	return answer(e, s, rc);
@@ -611,7 +623,7 @@ static int do_restore(struct ch_engine *e, const struct ch_submit *s)
 
 static int do_forget(struct ch_engine *e, const struct ch_submit *s)
 {
-	int rc = keep_drop_trash(e, s->trash);
+	int rc = trash_drop(e, s->trash);
 
 	if (rc == -ENOENT) {
 		update_done(e, s->token, rc, "that is not in .trash");

@@ -111,7 +111,7 @@ struct ch_ran {
 	int err; /* 0, or below zero. */
 	bool retry;
 	uint32_t retry_ms;
-	bool healthy, drift;
+	bool healthy, drift, nothing; /* As in platform.h. */
 	struct ch_hash effective; /* APPLY: of the bytes that were handed over. */
 	struct ch_bytes message;
 	bool has_observed;
@@ -163,12 +163,14 @@ struct ch_job { /* For a driver here. */
 	enum ch_verb verb;
 	const char *driver, *name;
 	struct ch_id lineage;
-	bool owned;
+	bool owned; /* What is there under its name is ours. */
 	/* APPLY: the bodies; a patch of zeros is none. view_effective() makes
 	 * one of them. */
 	struct ch_hash spec, patch;
 	uint8_t syntax;
 	struct ch_hash effective; /* OBSERVE: what should be there. */
+	struct ch_hash before;	  /* What an apply of whose end nothing is known
+				   * may have put there; zeros: none. */
 	bool secret;
 	struct ch_job *next;
 };

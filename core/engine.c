@@ -20,6 +20,7 @@ int ch_engine_new(const struct ch_config *cfg, struct ch_engine **ret_engine)
 	e->me.site = cfg->self;
 	e->me.epoch = cfg->epoch;
 	e->me.nonce = cfg->nonce;
+	e->writer = e->me;
 	/* Sequences of the outbox grow over all lives of the site. */
 	e->out_seq = (uint64_t)cfg->epoch << 40;
 	e->last_id = (uint64_t)cfg->epoch << 40;
@@ -29,6 +30,7 @@ int ch_engine_new(const struct ch_config *cfg, struct ch_engine **ret_engine)
 	map_init(&e->acts);
 	strbuf_init(&e->scrub);
 	e->look_last = &e->look_first;
+	e->slot_last = &e->slot_first;
 	*ret_engine = e;
 	return 0;
 }
@@ -69,7 +71,10 @@ void engine_see_hlc(struct ch_engine *e, uint64_t hlc)
 
 struct dot engine_dot(struct ch_engine *e)
 {
-	return (struct dot){.actor = e->me, .seq = ++e->seq};
+	if (e->writer_spent)
+		e->writer.nonce++;
+	e->writer_spent = false;
+	return (struct dot){.actor = e->writer, .seq = ++e->seq};
 }
 
 uint64_t engine_id(struct ch_engine *e)
@@ -94,7 +99,7 @@ static int start(struct ch_engine *e)
 	if (rc == 0)
 		rc = db_get_u64(e, COL_SYS, "run", &e->run_ms);
 	if (rc == 0)
-		rc = keep_start(e);
+		rc = body_start(e);
 	if (rc == 0)
 		rc = member_start(e);
 	return rc < 0 ? rc : plan_start(e);
@@ -140,7 +145,7 @@ int ch_step(struct ch_engine *e, const struct ch_event *ev,
 		/* A new round: what the last one changed is stored. */
 		db_round(&e->db);
 		if (e->started)
-			rc = keep_sweep(e);
+			rc = body_sweep(e);
 		if (rc == 0)
 			rc = outbox_round(e);
 	}
@@ -161,7 +166,9 @@ static int save_run(struct ch_engine *e)
 	if (e->now_ms - e->run_saved_ms < RUN_SAVE_MS)
 		return 0;
 	e->run_saved_ms = e->now_ms;
-	rc = keep_expire(e);
+	rc = trash_expire(e);
+	if (rc == 0)
+		rc = body_start(e); /* What came, and was not needed. */
 	return rc < 0 ? rc : db_put_u64(e, COL_SYS, "run", run);
 }
 

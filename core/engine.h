@@ -4,7 +4,9 @@
  *	engine.c    the door: ch_step() and its one switch
  *	update.c    what goes out
  *	db.c        the store, with the round's own changes over it
- *	keep.c      records and bodies kept and let go
+ *	keep.c      records kept and let go
+ *	body.c      bodies, likewise
+ *	trash.c     what was deleted, and can be restored
  *	change.c    what users ask for
  *	sites.c     the file sites, read and edited
  *	member.c    sites known, and whose heartbeat is heard
@@ -42,8 +44,10 @@ struct db {
 
 struct ch_engine {
 	struct ch_config cfg;
-	struct actor me;
-	uint64_t seq;      /* Of our last dot. */
+	struct actor me;     /* This life. */
+	struct actor writer; /* Of our dots: me, with a nonce that grows. */
+	bool writer_spent;   /* The next dot has another: see keep.c. */
+	uint64_t seq;	     /* Of our last dot. */
 	uint64_t hlc;      /* Last one issued or seen. */
 	uint64_t out_seq;  /* Last outbox sequence. */
 	uint64_t last_id;  /* Of sends and jobs. */
@@ -66,6 +70,7 @@ struct ch_engine {
 	size_t n_due, alloc_due;
 	struct act *running[CH_RUNNING_MAX];
 	struct act *look_first, **look_last; /* To be looked at. */
+	struct act *slot_first, **slot_last; /* They wait for a slot. */
 	struct strbuf scrub; /* The last name that was observed. */
 	uint64_t scrub_ms;   /* When the next one is. */
 	bool scrubbed;       /* All records were looked at once. */
@@ -131,25 +136,53 @@ int keep_fresh(struct ch_engine *e, struct ch_bytes name, struct record *ret);
 int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
 	      uint64_t old_seq, const struct ch_id *from,
 	      const struct record *theirs);
-/* Remove everything about @name here, but not from .trash. */
-int keep_forget(struct ch_engine *e, const struct record *r);
-bool keep_has_body(struct ch_engine *e, const struct body_ref *body,
-		   int *ret_rc);
+/*
+ * Forget @name, but not its .trash, when that may be: it is not held here, and
+ * all who do have what we know of it; or it is deleted, and nobody else has a
+ * record of that (a certificate stays). Nothing of it may be on a platform.
+ */
+int keep_settle(struct ch_engine *e, struct ch_bytes name);
+/*
+ * May @r be stored? It could not be read again beyond the limits of record.h.
+ * What users write stays so far below them (@share of 4, in bytes) that it can
+ * still be deleted, and joined with what others wrote.
+ */
+bool keep_fits(const struct record *r, unsigned int share);
+/* Somebody must hold what is there: where @r names nobody, we become its
+ * witness. @leaving: so too when all that it names are about to leave. */
+int keep_hold(struct ch_engine *e, struct record *r, bool leaving);
+
+/* body.c */
+bool body_has(struct ch_engine *e, const struct body_ref *body, int *ret_rc);
 /* Store a body that came whole. */
-int keep_body(struct ch_engine *e, const struct ch_hash *hash,
-	      struct ch_bytes body);
+int body_put(struct ch_engine *e, const struct ch_hash *hash,
+	     struct ch_bytes body);
 /* A chunk from a site. 1: taken; 0: not wanted or wrong; below. */
-int keep_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
+int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
 	       uint64_t len, struct ch_bytes bytes);
 /* First chunk of @body that is not here. */
-int keep_missing(struct ch_engine *e, const struct body_ref *body,
+int body_missing(struct ch_engine *e, const struct body_ref *body,
 		 uint32_t *ret_chunk);
-/* The trash entry is gone from here. */
-int keep_drop_trash(struct ch_engine *e, struct ch_bytes trash);
-int keep_start(struct ch_engine *e);
-int keep_sweep(struct ch_engine *e); /* At the start of a round. */
-/* What has been in .trash for 30 days that the agent ran. */
-int keep_expire(struct ch_engine *e);
+/* What @who needs was @old (NULL: nothing), and is @r (NULL: nothing). */
+int body_move_refs(struct ch_engine *e, struct ch_bytes who,
+		   const struct record *old, const struct record *r);
+/* @who needs what stands in @image, or does no more. */
+int body_move_image(struct ch_engine *e, struct ch_bytes who,
+		    struct ch_bytes image, bool needed);
+/* At the start, and now and then: see what is marked, to be swept unless it
+ * is needed. */
+int body_start(struct ch_engine *e);
+int body_sweep(struct ch_engine *e); /* At the start of a round. */
+
+/* trash.c */
+/* Tombstones that @old (NULL: none) did not have go to .trash, unless @r lives
+ * on; what lives again is there no more. */
+int trash_fill(struct ch_engine *e, const struct record *r,
+	       const struct record *old);
+/* That entry is gone from here. -ENOENT. */
+int trash_drop(struct ch_engine *e, struct ch_bytes trash);
+/* Now and then: what has been there for 30 days that the agent ran. */
+int trash_expire(struct ch_engine *e);
 
 /* change.c */
 int change_submit(struct ch_engine *e, const struct ch_submit *s);
@@ -162,6 +195,9 @@ int change_submit(struct ch_engine *e, const struct ch_submit *s);
 int sites_write(struct ch_engine *e, struct record *r,
 		const struct record *old, const struct ch_submit *s,
 		const struct vv *seen);
+/* The last site has left @r: @site is its witness, so that it is held. */
+int sites_last(struct ch_engine *e, struct record *r,
+	       const struct ch_id *site, struct ch_bytes name);
 /* One site in or out, or its witness, in @r. */
 int sites_set(struct ch_engine *e, struct record *r, uint16_t type,
 	      const struct ch_id *site, struct ch_bytes name, bool in);
@@ -208,6 +244,8 @@ int plan_fresh(struct ch_engine *e, struct ch_bytes name);
 int plan_quiet(struct ch_engine *e, struct ch_bytes name);
 bool plan_is_fresh(const struct ch_engine *e, struct ch_bytes name);
 int plan_ran(struct ch_engine *e, const struct ch_ran *ran);
+/* A driver is at work on that body. */
+bool plan_uses(const struct ch_engine *e, const struct ch_hash *body);
 int plan_changed(struct ch_engine *e, struct ch_bytes name);
 int plan_start(struct ch_engine *e);
 int plan_run(struct ch_engine *e);
@@ -226,9 +264,10 @@ bool plan_is_in_grace(const struct ch_engine *e, struct ch_bytes name,
 int say(struct ch_engine *e, const struct record *r, struct report *say);
 /* Nothing any more. */
 int say_nothing(struct ch_engine *e, struct ch_bytes name);
-/* A new holder came: it needs what we say. */
-int plan_report_to(struct ch_engine *e, struct ch_bytes name,
-		   const struct ch_id *site);
+/* Where our report stands in outboxes; 0: there is none. */
+int report_seq(struct ch_engine *e, struct ch_bytes name, uint64_t *ret_seq);
+/* It stands there now. */
+int report_move(struct ch_engine *e, struct ch_bytes name, uint64_t seq);
 
 /* say.c: our own reports. 0, -ENOENT, below; @buf holds what @ret borrows. */
 int report_load(struct ch_engine *e, struct ch_bytes name,

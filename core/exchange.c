@@ -33,6 +33,7 @@
 #define BATCH_BYTES_MAX (640u * 1024u)
 #define CHUNK_BYTES_MAX (512u * 1024u) /* Bodies sent unasked. */
 #define WANT_BYTES_MAX (1024u * 1024u) /* Bodies sent because asked. */
+#define BYTES_MAX (1200u * 1024u)      /* All that; the rest is small. */
 #define FRAMES_MAX 96
 
 struct builder {
@@ -40,7 +41,7 @@ struct builder {
 	struct peer *p;
 	struct ch_frame *v;
 	size_t n;
-	size_t chunk_bytes;
+	size_t chunk_bytes, item_bytes;
 };
 
 static int builder_init(struct builder *b, struct ch_engine *e, struct peer *p)
@@ -194,6 +195,7 @@ static int offer_body(void *arg, const struct body_ref *body)
 
 	if (body->len > CHUNK_LEN || b->n + 8 > FRAMES_MAX ||
 	    b->chunk_bytes + body->len > CHUNK_BYTES_MAX ||
+	    b->chunk_bytes + b->item_bytes + body->len > BYTES_MAX ||
 	    was_sent(b->p, &body->hash))
 		return 0;
 	rc = add_chunk(b, &body->hash, 0, body->len);
@@ -202,14 +204,15 @@ static int offer_body(void *arg, const struct body_ref *body)
 	return rc < 0 ? rc : 0;
 }
 
-/* The bytes of a queue entry: 1; 0 when it is no longer current. */
+/* The bytes of a queue entry: 1; 0 when it is no longer current; 2 when
+ * there is no room for them. */
 static int item_bytes(struct builder *b, const struct out_item *item,
 		      struct ch_item *ret_item)
 {
 	struct ch_bytes name = {item->name, item->name_len};
 	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
 	struct ch_engine *e = b->e;
-	bool is_record = item->kind == OUT_RECORD;
+	bool is_record = item->kind == OUT_RECORD, full;
 	struct record r;
 	struct wire w;
 	int rc;
@@ -223,11 +226,16 @@ static int item_bytes(struct builder *b, const struct out_item *item,
 	if (rc == 0)
 		rc = db_get(e, is_record ? COL_RECORD : COL_REPORT,
 			    strbuf_bytes(&key), &value);
+	full = b->chunk_bytes + b->item_bytes &&
+	       b->chunk_bytes + b->item_bytes + value.len > BYTES_MAX;
 	if (rc == 0) {
 		w = wire_of(strbuf_bytes(&value));
 		if (wire_u64(&w) != item->seq) {
 			rc = -ENOENT;
+		} else if (full) {
+			rc = 1;
 		} else {
+			b->item_bytes += value.len;
 			if (!is_record)
 				(void)wire_u64(&w);
 			ret_item->kind = is_record ? ITEM_RECORD : ITEM_REPORT;
@@ -246,7 +254,7 @@ static int item_bytes(struct builder *b, const struct out_item *item,
 	record_release(&r);
 	strbuf_release(&value);
 	strbuf_release(&key);
-	return rc == 0 ? 1 : rc == -ENOENT ? 0 : rc;
+	return rc == -ENOENT ? 0 : rc < 0 ? rc : 1 + rc;
 }
 
 static void back_off(struct ch_engine *e, struct peer *p, uint32_t at_least_ms)
@@ -312,14 +320,15 @@ static int add_batch(struct builder *b)
 	struct peer *p = b->p;
 	struct ch_item *v;
 	struct ch_frame *f;
-	size_t n = 0, bytes = 0;
 	bool gone = false;
+	size_t n = 0;
 
 	v = arena_alloc(e->u->arena, MSG_ITEMS_MAX * sizeof(*v));
 	if (!v)
 		return -ENOMEM;
 	for (size_t i = 0; i < p->n_queue && n < MSG_ITEMS_MAX &&
-			   bytes < BATCH_BYTES_MAX && b->n + 8 < FRAMES_MAX;
+			   b->item_bytes < BATCH_BYTES_MAX &&
+			   b->n + 8 < FRAMES_MAX;
 	     i++) {
 		struct out_item *item = &p->queue[i];
 		int rc;
@@ -328,14 +337,16 @@ static int add_batch(struct builder *b)
 						       item->name_len}))
 			continue;
 		rc = item_bytes(b, item, &v[n]);
+		if (rc == 2)
+			break;
+		if (rc == 0) /* Whatever wants it told has an entry. */
+			rc = outbox_del(e, &p->id, item->seq);
+		else if (rc > 0)
+			n++;
 		if (rc < 0)
 			return rc;
 		item->flying = true;
-		if (rc == 0) {
-			gone = true;
-			continue;
-		}
-		bytes += v[n++].bytes.len;
+		gone |= rc == 0;
 	}
 	if (n == 0) {
 		if (gone)
@@ -343,6 +354,7 @@ static int add_batch(struct builder *b)
 		return 0;
 	}
 	p->flying = ++p->batch_no;
+	p->flying_ms = e->now_ms;
 	f = add(b, FRAME_BATCH);
 	f->u.batch.epoch = e->me.epoch;
 	f->u.batch.nonce = e->me.nonce;
@@ -543,25 +555,6 @@ int exchange_pump(struct ch_engine *e)
 	return 0;
 }
 
-/* A record that we do not hold any more, and that everybody knows of. */
-static int forget_if_settled(struct ch_engine *e, struct ch_bytes name)
-{
-	struct record r;
-	uint64_t seq;
-	int rc;
-
-	record_init(&r);
-	rc = keep_load(e, name, &r, &seq);
-	if (rc == 0 && !resource_is_holder(&r, &e->cfg.self)) {
-		for (size_t i = 0; rc == 0 && i < e->n_peers; i++)
-			rc = outbox_has(e, &e->peers[i]->id, seq);
-		if (rc == 0)
-			rc = keep_forget(e, &r);
-	}
-	record_release(&r);
-	return rc == -ENOENT || rc > 0 ? 0 : rc;
-}
-
 static int landed(struct ch_engine *e, struct peer *p)
 {
 	int rc = 0;
@@ -573,9 +566,8 @@ static int landed(struct ch_engine *e, struct peer *p)
 			continue;
 		rc = outbox_del(e, &p->id, item->seq);
 		if (rc == 0 && item->kind == OUT_RECORD)
-			rc = forget_if_settled(
-				e, (struct ch_bytes){item->name,
-						     item->name_len});
+			rc = keep_settle(e, (struct ch_bytes){item->name,
+							      item->name_len});
 	}
 	outbox_landed(p);
 	p->backoff_ms = 0;
@@ -610,8 +602,11 @@ static void on_want(struct peer *p, const struct ch_frame *f)
 		bool have = false;
 
 		for (size_t k = 0; k < p->n_wants; k++)
-			have |= hash_cmp(&p->wants[k].body,
-					 &f->u.want.v[i].body) == 0;
+			if (hash_cmp(&p->wants[k].body,
+				     &f->u.want.v[i].body) == 0) {
+				p->wants[k] = f->u.want.v[i];
+				have = true;
+			}
 		if (!have && p->n_wants < MSG_WANTS_MAX)
 			p->wants[p->n_wants++] = f->u.want.v[i];
 	}
@@ -632,7 +627,7 @@ static int look_for_body(void *arg, const struct body_ref *body)
 	uint32_t chunk;
 	int rc;
 
-	if (keep_has_body(t->e, body, &rc) || rc < 0)
+	if (body_has(t->e, body, &rc) || rc < 0)
 		return rc;
 	t->incomplete = true;
 	for (size_t i = 0; i < t->n_missing; i++)
@@ -640,7 +635,7 @@ static int look_for_body(void *arg, const struct body_ref *body)
 			return 0;
 	if (t->n_missing == MSG_WANTS_MAX)
 		return 0;
-	rc = keep_missing(t->e, body, &chunk);
+	rc = body_missing(t->e, body, &chunk);
 	t->missing[t->n_missing++] = (struct ch_want){body->hash, chunk};
 	return rc;
 }
@@ -684,8 +679,14 @@ static int take_record(struct taker *t, struct ch_bytes bytes)
 		goto out;
 	engine_see_hlc(e, resource_hlc(&theirs));
 	rc = record_merge(&ours, &theirs, &merged);
+	if (rc == 0)
+		rc = keep_hold(e, &merged, false);
 	if (rc < 0)
 		goto out;
+	if (!keep_fits(&merged, 4)) {
+		refuse(e, t->p, "a record that would grow too large here");
+		goto out;
+	}
 	if (have && record_equal(&merged, &ours)) {
 		/* Nothing new; but do they know what we know? */
 		if (!record_equal(&ours, &theirs) &&
@@ -709,7 +710,9 @@ static int take_report(struct taker *t, struct ch_bytes bytes)
 	struct strbuf value = STRBUF_INIT;
 	struct ch_engine *e = t->e;
 	struct report r, old;
+	struct record record;
 	uint64_t seq;
+	bool said;
 	int rc;
 
 	if (report_decode(bytes, &r) < 0 ||
@@ -717,16 +720,18 @@ static int take_report(struct taker *t, struct ch_bytes bytes)
 		refuse(e, t->p, "a report that is not its own");
 		return 0;
 	}
-	rc = db_get(e, COL_RECORD, r.name, &value);
-	if (rc == 0)
-		rc = report_load(e, r.name, &r.site, &old_buf, &old, &seq);
-	else if (rc == -ENOENT)
-		goto out; /* We do not hold that resource. */
+	record_init(&record);
+	rc = keep_load(e, r.name, &record, &seq);
+	said = rc == 0 && (resource_site_in(&record, &r.site) ||
+			   resource_site_out(&record, &r.site));
+	record_release(&record);
+	if (!said) /* We do not hold that resource, or it does not. */
+		goto out;
+	rc = report_load(e, r.name, &r.site, &old_buf, &old, &seq);
 	if (rc == 0 && !report_is_newer(&r, &old))
 		goto out;
 	if (rc < 0 && rc != -ENOENT)
 		goto out;
-	strbuf_reset(&value);
 	wire_put_u64(&value, 0);
 	wire_put_u64(&value, e->wall_ms);
 	wire_put_raw(&value, bytes.p, bytes.len);
@@ -798,6 +803,25 @@ static int take_batch(struct taker *t, const struct ch_frame *f,
 	return rc;
 }
 
+/*
+ * A site that we cannot dial asks how we are, and has no question of another
+ * kind open here: its last one, or our answer, got lost, and it will not know
+ * before that has timed out. It gets what there is with this answer. 1 when
+ * there was something.
+ */
+static int add_late_news(struct builder *b)
+{
+	struct ch_engine *e = b->e;
+	struct peer *p = b->p;
+
+	if (p->address[0] || p->held_token ||
+	    (p->flying &&
+	     e->now_ms - p->flying_ms < 2 * (uint64_t)e->cfg.heartbeat_ms))
+		return 0;
+	outbox_crashed(p);
+	return add_news(b);
+}
+
 /* Who speaks: the peer, or NULL with the HTTP status to refuse it with. */
 static int identify(struct ch_engine *e, const struct ch_from *from,
 		    const struct ch_message *msg, struct peer **ret_peer,
@@ -860,7 +884,7 @@ static int identify(struct ch_engine *e, const struct ch_from *from,
 			rc = outbox_count(e, p);
 		if (rc < 0)
 			return rc;
-		p->more = p->backlog > 0;
+		p->more = true;
 		update_stale(e, CH_STALE_MEMBER, ch_str(""), from->name, true);
 		update_notice(e, "joined", ch_str(""), from->name, NULL,
 			      ch_str(""), "%s", "");
@@ -906,7 +930,7 @@ static int take_frames(struct taker *t, const struct ch_message *msg,
 			on_want(t->p, f);
 			break;
 		case FRAME_CHUNK:
-			rc = keep_chunk(t->e, &f->u.chunk.body, f->u.chunk.no,
+			rc = body_chunk(t->e, &f->u.chunk.body, f->u.chunk.no,
 					f->u.chunk.len, f->u.chunk.bytes);
 			break;
 		}
@@ -958,11 +982,14 @@ int exchange_recv(struct ch_engine *e, const struct ch_event *ev)
 			batch->u.batch.no, ack);
 		rc = add_wants(&b, missing, t.n_missing);
 	}
-	if (rc == 0 && beat)
-		rc = add_beat(&b);
+	if (rc == 0 && beat) {
+		rc = add_late_news(&b);
+		if (rc == 0)
+			rc = add_beat(&b);
+	}
 	reply = update_reply(e, ev->u.recv.token, 200);
 	if (!reply || rc < 0)
-		return -ENOMEM;
+		return rc < 0 ? rc : -ENOMEM;
 	reply->msg = message(&b);
 	return 0;
 }
@@ -1059,6 +1086,7 @@ int exchange_unsent(struct ch_engine *e, const struct ch_event *ev)
 	if (channel == CH_PUSH) {
 		outbox_crashed(p);
 		p->n_sent = 0;
+		p->n_wants = 0; /* It asks again for what it needs. */
 		back_off(e, p, 0);
 	} else if (channel == CH_POLL) {
 		p->next_poll_ms = e->now_ms + e->cfg.heartbeat_ms;

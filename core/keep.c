@@ -1,410 +1,22 @@
 /*
- * keep.c -- records and bodies: kept while they are needed, then let go.
- *
- * A body is stored once, under its hash, however many records need it; COL_REF
- * says which do. A body that lost its last reference, or that came before the
- * record that needs it, is marked in COL_SYS ("part/"), and swept later.
+ * keep.c -- records: kept while they are needed, then let go.
  *
  * A record is dropped by a site that does not hold it any more once all who
  * hold it have acknowledged that, and by its last holder once it is deleted:
  * what remains then is a certificate, the clock alone, so that a new resource
  * of that name knows what the old one had seen.
+ *
+ * A site that forgets a record without a certificate has also forgotten its
+ * own dots in it. A later record of that name must not claim to have seen
+ * them: so our dots have another actor from then on.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "core/check.h"
 #include "core/engine.h"
-#include "core/mem.h"
+#include "core/peer.h"
 #include "core/wire.h"
-
-#define SWEEP_MAX 16 /* Bodies looked at in one round. */
-#define TRASH_MS (30u * 86400000ull)
-
-enum part_kind {
-	PART_COMING = 1, /* Chunks are missing. */
-	PART_SPARE = 2,	 /* Whole, but perhaps nobody needs it. */
-};
-
-struct part {
-	uint8_t kind;
-	uint64_t len;
-	uint32_t next; /* First chunk that is missing. */
-};
-
-/* 0, -ENOENT, below. */
-static int part_get(struct ch_engine *e, const struct ch_hash *hash,
-		    struct part *ret_part)
-{
-	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
-	struct wire w;
-	int rc;
-
-	key_part(&key, hash);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
-	if (rc == 0) {
-		w = wire_of(strbuf_bytes(&value));
-		ret_part->kind = wire_u8(&w);
-		ret_part->len = wire_u64(&w);
-		ret_part->next = wire_u32(&w);
-		if (!wire_done(&w))
-			rc = -EIO;
-	}
-	strbuf_release(&value);
-	strbuf_release(&key);
-	return rc;
-}
-
-/* NULL: remove the mark. */
-static int part_put(struct ch_engine *e, const struct ch_hash *hash,
-		    const struct part *part)
-{
-	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
-	int rc;
-
-	key_part(&key, hash);
-	if (part) {
-		wire_put_u8(&value, part->kind);
-		wire_put_u64(&value, part->len);
-		wire_put_u32(&value, part->next);
-	}
-	rc = key.bad || value.bad ? -ENOMEM : 0;
-	if (rc == 0)
-		rc = part ? db_put(e, COL_SYS, strbuf_bytes(&key),
-				   strbuf_bytes(&value))
-			  : db_del(e, COL_SYS, strbuf_bytes(&key));
-	strbuf_release(&value);
-	strbuf_release(&key);
-	return rc;
-}
-
-static int chunk_get(struct ch_engine *e, const struct ch_hash *hash,
-		     uint32_t no, struct strbuf *ret_value)
-{
-	struct strbuf key = STRBUF_INIT;
-	int rc;
-
-	key_body(&key, hash, no);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_get(e, COL_BODY, strbuf_bytes(&key), ret_value);
-	strbuf_release(&key);
-	return rc;
-}
-
-static int chunk_put(struct ch_engine *e, const struct ch_hash *hash,
-		     uint32_t no, struct ch_bytes bytes)
-{
-	struct strbuf key = STRBUF_INIT;
-	int rc;
-
-	key_body(&key, hash, no);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_put(e, COL_BODY, strbuf_bytes(&key), bytes);
-	strbuf_release(&key);
-	return rc;
-}
-
-static uint32_t chunks_of(uint64_t len)
-{
-	return len ? (uint32_t)((len + CHUNK_LEN - 1) / CHUNK_LEN) : 1;
-}
-
-bool keep_has_body(struct ch_engine *e, const struct body_ref *body,
-		   int *ret_rc)
-{
-	struct strbuf value = STRBUF_INIT;
-	struct part part;
-	int rc;
-
-	*ret_rc = 0;
-	rc = part_get(e, &body->hash, &part);
-	if (rc == 0 && part.kind == PART_COMING)
-		return false;
-	if (rc == 0 || rc == -ENOENT)
-		rc = chunk_get(e, &body->hash, chunks_of(body->len) - 1,
-			       &value);
-	strbuf_release(&value);
-	if (rc < 0 && rc != -ENOENT)
-		*ret_rc = rc;
-	return rc == 0;
-}
-
-int keep_missing(struct ch_engine *e, const struct body_ref *body,
-		 uint32_t *ret_chunk)
-{
-	struct part part;
-	int rc = part_get(e, &body->hash, &part);
-
-	*ret_chunk = 0;
-	if (rc == 0 && part.kind == PART_COMING && part.len == body->len)
-		*ret_chunk = part.next;
-	return rc == -ENOENT ? 0 : rc;
-}
-
-int keep_body(struct ch_engine *e, const struct ch_hash *hash,
-	      struct ch_bytes body)
-{
-	const struct part spare = {.kind = PART_SPARE, .len = body.len};
-	const struct body_ref ref = {*hash, body.len};
-	int rc;
-
-	if (keep_has_body(e, &ref, &rc) || rc < 0)
-		return rc;
-	for (uint32_t no = 0; rc == 0 && no < chunks_of(body.len); no++) {
-		size_t at = (size_t)no * CHUNK_LEN;
-		size_t n = body.len - at < CHUNK_LEN ? body.len - at
-						     : CHUNK_LEN;
-
-		rc = chunk_put(e, hash, no,
-			       (struct ch_bytes){(const char *)body.p + at, n});
-	}
-	return rc < 0 ? rc : part_put(e, hash, &spare);
-}
-
-/* All chunks are here: do they make the body that was announced? */
-static int verify(struct ch_engine *e, const struct ch_hash *hash, uint64_t len,
-		  bool *ret_good)
-{
-	uint32_t n = chunks_of(len);
-	struct strbuf chunk = STRBUF_INIT, all = STRBUF_INIT;
-	struct ch_bytes whole;
-	struct ch_hash sum;
-	int rc = 0;
-
-	for (uint32_t no = 0; rc == 0 && no < n; no++) {
-		rc = chunk_get(e, hash, no, &chunk);
-		strbuf_add(&all, chunk.buf, chunk.len);
-	}
-	if (rc == 0)
-		rc = strbuf_error(&all);
-	whole = strbuf_bytes(&all);
-	hash_sum(&whole, 1, &sum);
-	*ret_good = rc == 0 && all.len == len && hash_cmp(&sum, hash) == 0;
-	strbuf_release(&all);
-	strbuf_release(&chunk);
-	return rc == -ENOENT ? 0 : rc;
-}
-
-int keep_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
-	       uint64_t len, struct ch_bytes bytes)
-{
-	const struct body_ref ref = {*hash, len};
-	struct part part = {.kind = PART_COMING, .len = len};
-	uint64_t at = (uint64_t)no * CHUNK_LEN;
-	uint32_t n;
-	bool good;
-	int rc;
-
-	if (!len || len > CH_SPEC_MAX || at >= len ||
-	    bytes.len != (len - at < CHUNK_LEN ? len - at : CHUNK_LEN))
-		return 0;
-	n = chunks_of(len);
-	if (keep_has_body(e, &ref, &rc))
-		return 1;
-	if (rc < 0)
-		return rc;
-	if (n == 1) {
-		struct ch_hash sum;
-
-		hash_sum(&bytes, 1, &sum);
-		if (hash_cmp(&sum, hash) != 0)
-			return 0;
-		rc = keep_body(e, hash, bytes);
-		return rc < 0 ? rc : 1;
-	}
-	rc = part_get(e, hash, &part);
-	if (rc < 0 && rc != -ENOENT)
-		return rc;
-	if (part.kind != PART_COMING || part.len != len || part.next != no)
-		return 0;
-	rc = chunk_put(e, hash, no, bytes);
-	if (rc < 0)
-		return rc;
-	part.next = no + 1;
-	if (part.next == n) {
-		rc = verify(e, hash, len, &good);
-		if (rc < 0)
-			return rc;
-		if (good)
-			part.kind = PART_SPARE;
-		else
-			part.next = 0;
-	}
-	rc = part_put(e, hash, &part);
-	return rc < 0 ? rc : 1;
-}
-
-static int sweep_add(struct ch_engine *e, const struct ch_hash *hash)
-{
-	if (e->n_sweep == e->alloc_sweep) {
-		size_t alloc = e->alloc_sweep ? 2 * e->alloc_sweep : 16;
-		struct ch_hash *v;
-
-		v = mem_realloc(e->sweep, alloc * sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		e->sweep = v;
-		e->alloc_sweep = alloc;
-	}
-	e->sweep[e->n_sweep++] = *hash;
-	return 0;
-}
-
-static int see_part(void *arg, struct ch_bytes key, struct ch_bytes value)
-{
-	struct ch_hash hash;
-
-	(void)value;
-	if (key.len != 5 + sizeof(hash.b))
-		return 0;
-	memcpy(hash.b, (const char *)key.p + 5, sizeof(hash.b));
-	return sweep_add(arg, &hash);
-}
-
-int keep_start(struct ch_engine *e)
-{
-	return db_scan(e, COL_SYS, ch_str("part/"), ch_str(""), see_part, e);
-}
-
-static int see_any(void *arg, struct ch_bytes key, struct ch_bytes value)
-{
-	(void)key;
-	(void)value;
-	*(bool *)arg = true;
-	return 1;
-}
-
-static int del_chunk(void *arg, struct ch_bytes key, struct ch_bytes value)
-{
-	(void)value;
-	return db_del(arg, COL_BODY, key);
-}
-
-/* Runs before the round's first change: what is stored is the truth. */
-int keep_sweep(struct ch_engine *e)
-{
-	for (size_t i = 0; e->n_sweep && i < SWEEP_MAX; i++) {
-		const struct ch_hash hash = e->sweep[--e->n_sweep];
-		const struct ch_bytes prefix = {hash.b, sizeof(hash.b)};
-		struct part part;
-		bool needed = false;
-		int rc;
-
-		rc = part_get(e, &hash, &part);
-		if (rc == -ENOENT)
-			continue;
-		if (rc == 0)
-			rc = db_scan(e, COL_REF, prefix, ch_str(""), see_any,
-				     &needed);
-		if (rc >= 0 && !needed)
-			rc = db_scan(e, COL_BODY, prefix, ch_str(""),
-				     del_chunk, e);
-		if (rc >= 0)
-			rc = part_put(e, &hash, NULL);
-		if (rc < 0)
-			return rc;
-	}
-	if (e->n_sweep)
-		update_by(e, e->now_ms);
-	return 0;
-}
-
-struct refs {
-	struct ch_engine *e;
-	struct ch_hash *v;
-	size_t n, alloc;
-};
-
-static int see_ref(void *arg, const struct body_ref *body)
-{
-	struct refs *refs = arg;
-
-	for (size_t i = 0; i < refs->n; i++)
-		if (hash_cmp(&refs->v[i], &body->hash) == 0)
-			return 0;
-	if (refs->n == refs->alloc) {
-		size_t alloc = refs->alloc ? 2 * refs->alloc : 8;
-		struct ch_hash *v;
-
-		v = mem_realloc(refs->v, alloc * sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		refs->v = v;
-		refs->alloc = alloc;
-	}
-	refs->v[refs->n++] = body->hash;
-	return 0;
-}
-
-static bool has_ref(const struct refs *refs, const struct ch_hash *hash)
-{
-	for (size_t i = 0; i < refs->n; i++)
-		if (hash_cmp(&refs->v[i], hash) == 0)
-			return true;
-	return false;
-}
-
-static int ref_add(struct ch_engine *e, const struct ch_hash *hash,
-		   struct ch_bytes who)
-{
-	struct strbuf key = STRBUF_INIT;
-	struct part part;
-	int rc;
-
-	key_ref(&key, hash, who);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_put(e, COL_REF, strbuf_bytes(&key), ch_str(""));
-	strbuf_release(&key);
-	if (rc == 0)
-		rc = part_get(e, hash, &part);
-	if (rc == 0 && part.kind == PART_SPARE)
-		rc = part_put(e, hash, NULL);
-	return rc == -ENOENT ? 0 : rc;
-}
-
-static int ref_del(struct ch_engine *e, const struct ch_hash *hash,
-		   struct ch_bytes who)
-{
-	const struct part spare = {.kind = PART_SPARE};
-	struct strbuf key = STRBUF_INIT;
-	int rc;
-
-	key_ref(&key, hash, who);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_del(e, COL_REF, strbuf_bytes(&key));
-	strbuf_release(&key);
-	if (rc == 0)
-		rc = part_put(e, hash, &spare);
-	return rc < 0 ? rc : sweep_add(e, hash);
-}
-
-/* What @who needs was @old (NULL: nothing), and is @r (NULL: nothing). */
-static int move_refs(struct ch_engine *e, struct ch_bytes who,
-		     const struct record *old, const struct record *r)
-{
-	struct refs was = {.e = e}, is = {.e = e};
-	int rc = 0;
-
-	if (old)
-		rc = resource_bodies(old, see_ref, &was);
-	if (rc == 0 && r)
-		rc = resource_bodies(r, see_ref, &is);
-	for (size_t i = 0; rc == 0 && i < is.n; i++)
-		if (!has_ref(&was, &is.v[i]))
-			rc = ref_add(e, &is.v[i], who);
-	for (size_t i = 0; rc == 0 && i < was.n; i++)
-		if (!has_ref(&is, &was.v[i]))
-			rc = ref_del(e, &was.v[i], who);
-	mem_free(was.v);
-	mem_free(is.v);
-	return rc;
-}
 
 int keep_load(struct ch_engine *e, struct ch_bytes name, struct record *ret,
 	      uint64_t *ret_seq)
@@ -480,52 +92,124 @@ struct pusher {
 	const struct record *r, *old, *theirs;
 	uint64_t old_seq, seq;
 	const struct ch_id *from;
-	bool differs; /* We know more than they sent. */
-	size_t others; /* Holders but us. */
+	bool differs;  /* We know more than they sent. */
+	bool arrived;  /* We take a part that we did not. */
 	bool only_old; /* Sites that the new record names were seen. */
+	/* Our report: where its entries stand, and whether they must stand
+	 * behind the record's again. */
+	uint64_t report_seq, again_seq;
+	bool again;
 };
 
+/* A site that is in is told of it and says how it goes; a witness is told. */
+static int part_of(const struct record *r, const struct ch_id *site)
+{
+	return !r                             ? 0
+	       : resource_site_in(r, site)    ? 2
+	       : resource_is_witness(r, site) ? 1
+					      : 0;
+}
+
+static bool arrives(const struct pusher *p, const struct ch_id *site)
+{
+	return part_of(p->r, site) > part_of(p->old, site);
+}
+
+/*
+ * Who gets the record. Whoever sent it tells those that it knows of; but to a
+ * site that is new all others send it, and a new site to all others: reports
+ * go directly, and are of use only where the record is known before.
+ */
 static int push_to(void *arg, const struct resource_site *s)
 {
 	struct pusher *p = arg;
 	struct ch_engine *e = p->e;
-	bool need, is_new;
-	int rc;
+	int rc = 0;
+	bool need;
 
 	if (id_cmp(&s->id, &e->cfg.self) == 0)
 		return 0;
-	p->others++;
-	is_new = !p->old || !resource_is_holder(p->old, &s->id);
 	if (!p->from)
 		need = true;
 	else if (id_cmp(&s->id, p->from) == 0)
 		need = p->differs;
-	else /* Who sent it tells those that it knows of. */
-		need = !resource_is_holder(p->theirs, &s->id) ||
-		       (is_new && p->differs);
-	if (!need && p->old) {
+	else
+		need = p->arrived || arrives(p, &s->id) ||
+		       !resource_is_holder(p->theirs, &s->id);
+	if (!need && p->old)
 		rc = outbox_has(e, &s->id, p->old_seq);
-		if (rc < 0)
-			return rc;
-		need = rc > 0;
-	}
-	if (need) {
+	need |= rc > 0;
+	if (rc >= 0 && need) {
 		rc = outbox_put(e, &s->id, OUT_RECORD, p->r->name, p->old_seq,
 				p->seq);
-		if (rc < 0)
-			return rc;
+		if (rc == 0)
+			rc = outbox_has(e, &s->id, p->report_seq);
+		p->again |= rc > 0;
 	}
-	return is_new ? plan_report_to(e, p->r->name, &s->id) : 0;
+	p->again |= arrives(p, &s->id);
+	return rc < 0 ? rc : 0;
 }
 
-/* Whom the old record named and the new one does not: nothing is owed. */
-static int owe_nothing(void *arg, const struct resource_site *s)
+/* Whom the old record named, and the new one does not. */
+static int part_from(void *arg, const struct resource_site *s)
 {
 	struct pusher *p = arg;
+	struct ch_engine *e = p->e;
+	bool from = p->from && id_cmp(&s->id, p->from) == 0;
+	struct strbuf key = STRBUF_INIT;
+	int rc = 0;
 
-	if (resource_is_holder(p->r, &s->id))
+	if (id_cmp(&s->id, &e->cfg.self) == 0 ||
+	    resource_site_in(p->r, &s->id) || resource_site_out(p->r, &s->id))
 		return 0;
-	return outbox_del(p->e, &s->id, p->old_seq);
+	/* It says nothing more of this. */
+	key_report(&key, p->r->name, &s->id);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_del(e, COL_REPORT, strbuf_bytes(&key));
+	strbuf_release(&key);
+	if (rc < 0 || resource_is_holder(p->r, &s->id))
+		return rc;
+	rc = outbox_del(e, &s->id, p->report_seq);
+	if (rc < 0)
+		return rc;
+	/* A site that was in has left by itself. A witness was told to go, and
+	 * must hear of it; so must one whose leaving crossed another's. */
+	if (from ? p->differs : s->witness)
+		return outbox_put(e, &s->id, OUT_RECORD, p->r->name, p->old_seq,
+				  p->seq);
+	return outbox_del(e, &s->id, p->old_seq);
+}
+
+/* Our report goes behind the record, to whom it is new or still owed. */
+static int report_to(void *arg, const struct resource_site *s)
+{
+	struct pusher *p = arg;
+	int rc;
+
+	if (id_cmp(&s->id, &p->e->cfg.self) == 0)
+		return 0;
+	rc = outbox_has(p->e, &s->id, p->report_seq);
+	if (rc < 0 || (rc == 0 && !arrives(p, &s->id)))
+		return rc;
+	return outbox_put(p->e, &s->id, OUT_REPORT, p->r->name, p->report_seq,
+			  p->again_seq);
+}
+
+static int push(struct pusher *p)
+{
+	int rc;
+
+	rc = report_seq(p->e, p->r->name, &p->report_seq);
+	if (rc == 0)
+		rc = resource_sites(p->r, push_to, p);
+	if (rc == 0 && p->old)
+		rc = resource_sites(p->old, part_from, p);
+	if (rc < 0 || !p->again || !p->report_seq)
+		return rc;
+	p->again_seq = outbox_next(p->e);
+	rc = resource_sites(p->r, report_to, p);
+	return rc < 0 ? rc : report_move(p->e, p->r->name, p->again_seq);
 }
 
 /* How many resources a site has, as far as we hold them. */
@@ -633,111 +317,6 @@ static int announce(struct ch_engine *e, const struct record *r,
 	return rc;
 }
 
-/* NAME@SITE-N, its name cut so that a directory may be called so. */
-static void trash_name(const struct record *r, const struct entry *tomb,
-		       struct strbuf *sb)
-{
-	size_t len = r->name.len > 180 ? 180 : r->name.len;
-	const unsigned char *p = r->name.p;
-
-	while (len < r->name.len && len && (p[len] & 0xc0) == 0x80)
-		len--;
-	strbuf_add(sb, r->name.p, len);
-	strbuf_addf(sb, "@%.*s-%u", (int)tomb->value.len,
-		    (const char *)tomb->value.p, (unsigned)tomb->number);
-}
-
-static int put_trash(struct ch_engine *e, const struct record *r,
-		     const struct entry *tomb)
-{
-	struct stored_trash t = {
-		.name = r->name,
-		.user = tomb->user,
-		.site = tomb->dot.actor.site,
-		.site_name = tomb->value,
-		.lineage = tomb->lineage,
-		.deleted_ms = tomb->hlc >> 16,
-		.run_ms = e->run_ms + (e->now_ms - e->start_ms),
-		.image = tomb->image,
-	};
-	struct strbuf name = STRBUF_INIT, value = STRBUF_INIT;
-	struct strbuf who = STRBUF_INIT;
-	struct refs refs = {.e = e};
-	struct entry was;
-	size_t pos = 0;
-	int rc;
-
-	trash_name(r, tomb, &name);
-	stored_trash_encode(&t, &value);
-	strbuf_add_char(&who, '\0');
-	strbuf_add(&who, name.buf, name.len);
-	rc = name.bad || value.bad || who.bad ? -ENOMEM : 0;
-	if (rc == 0)
-		rc = db_put(e, COL_TRASH, strbuf_bytes(&name),
-			    strbuf_bytes(&value));
-	while (rc == 0 && image_next(tomb->image, &pos, &was) > 0)
-		if (was.body.len)
-			rc = see_ref(&refs, &was.body);
-	for (size_t i = 0; rc == 0 && i < refs.n; i++)
-		rc = ref_add(e, &refs.v[i], strbuf_bytes(&who));
-	if (rc == 0)
-		update_stale(e, CH_STALE_TRASH, strbuf_bytes(&name),
-			     ch_str(""), true);
-	mem_free(refs.v);
-	strbuf_release(&who);
-	strbuf_release(&value);
-	strbuf_release(&name);
-	return rc;
-}
-
-/* Tombstones that @old did not have go to .trash, unless it lives on. */
-static int fill_trash(struct ch_engine *e, const struct record *r,
-		      const struct record *old)
-{
-	const struct entry *tomb;
-	size_t pos = 0;
-	int rc = 0;
-
-	if (resource_is_there(r))
-		return 0;
-	while (rc == 0 && (tomb = record_next(r, ENTRY_TOMB, &pos)))
-		if (!old || resource_is_there(old) ||
-		    !vv_covers(&old->clock, &tomb->dot))
-			rc = put_trash(e, r, tomb);
-	return rc;
-}
-
-int keep_drop_trash(struct ch_engine *e, struct ch_bytes trash)
-{
-	struct strbuf value = STRBUF_INIT, who = STRBUF_INIT;
-	struct refs refs = {.e = e};
-	struct stored_trash t;
-	struct entry was;
-	size_t pos = 0;
-	int rc;
-
-	rc = db_get(e, COL_TRASH, trash, &value);
-	if (rc == 0 && stored_trash_decode(strbuf_bytes(&value), &t) < 0)
-		rc = -EIO;
-	strbuf_add_char(&who, '\0');
-	strbuf_add(&who, trash.p, trash.len);
-	if (rc == 0)
-		rc = strbuf_error(&who);
-	while (rc == 0 && image_next(t.image, &pos, &was) > 0)
-		if (was.body.len)
-			rc = see_ref(&refs, &was.body);
-	for (size_t i = 0; rc == 0 && i < refs.n; i++)
-		rc = ref_del(e, &refs.v[i], strbuf_bytes(&who));
-	if (rc == 0)
-		rc = db_del(e, COL_TRASH, trash);
-	if (rc == 0)
-		update_stale(e, CH_STALE_TRASH, trash, ch_str(""), false);
-	mem_free(refs.v);
-	strbuf_release(&who);
-	strbuf_release(&value);
-	return rc;
-}
-
 struct eraser {
 	struct ch_engine *e;
 	struct ch_bytes name;
@@ -751,28 +330,27 @@ static int del_report(void *arg, struct ch_bytes key, struct ch_bytes value)
 	return db_del(x->e, COL_REPORT, key);
 }
 
-int keep_forget(struct ch_engine *e, const struct record *r)
+static int del_report_of(struct ch_engine *e, struct ch_bytes name,
+			 const struct ch_id *site)
 {
-	struct strbuf prefix = STRBUF_INIT, mine = STRBUF_INIT;
-	struct eraser x = {e, r->name};
+	struct strbuf key = STRBUF_INIT;
 	int rc;
 
-	rc = move_refs(e, r->name, r, NULL);
+	key_report(&key, name, site);
+	rc = strbuf_error(&key);
 	if (rc == 0)
-		rc = db_del(e, COL_RECORD, r->name);
-	strbuf_add(&prefix, r->name.p, r->name.len);
-	strbuf_add_char(&prefix, '\0');
-	key_report(&mine, r->name, &e->cfg.self);
-	if (rc == 0 && (prefix.bad || mine.bad))
-		rc = -ENOMEM;
-	if (rc == 0) /* One of this round is not found by a scan. */
-		rc = db_del(e, COL_REPORT, strbuf_bytes(&mine));
-	if (rc == 0)
-		rc = db_scan(e, COL_REPORT, strbuf_bytes(&prefix), ch_str(""),
-			     del_report, &x);
-	strbuf_release(&mine);
-	strbuf_release(&prefix);
+		rc = db_del(e, COL_REPORT, strbuf_bytes(&key));
+	strbuf_release(&key);
 	return rc;
+}
+
+/* A report of this round is not found by a scan. */
+static int erase_site(void *arg, const struct resource_site *s)
+{
+	struct eraser *x = arg;
+	int rc = s->in ? move_site_count(x->e, &s->id, false) : 0;
+
+	return rc < 0 ? rc : del_report_of(x->e, x->name, &s->id);
 }
 
 static int move_count(struct ch_engine *e, bool was, bool is)
@@ -784,6 +362,120 @@ static int move_count(struct ch_engine *e, bool was, bool is)
 	else if (e->count)
 		e->count--;
 	return db_put_u64(e, COL_SYS, "count", e->count);
+}
+
+/* Remove everything about @r here, but not from .trash. */
+static int forget(struct ch_engine *e, const struct record *r)
+{
+	bool there = resource_is_there(r);
+	struct strbuf prefix = STRBUF_INIT;
+	struct eraser x = {e, r->name};
+	int rc;
+
+	rc = body_move_refs(e, r->name, r, NULL);
+	if (rc == 0)
+		rc = db_del(e, COL_RECORD, r->name);
+	if (rc == 0)
+		rc = move_count(e, there, false);
+	if (rc == 0)
+		rc = resource_sites(r, erase_site, &x);
+	if (rc == 0)
+		rc = del_report_of(e, r->name, &e->cfg.self);
+	strbuf_add(&prefix, r->name.p, r->name.len);
+	strbuf_add_char(&prefix, '\0');
+	if (rc == 0)
+		rc = strbuf_error(&prefix);
+	if (rc == 0)
+		rc = db_scan(e, COL_REPORT, strbuf_bytes(&prefix), ch_str(""),
+			     del_report, &x);
+	strbuf_release(&prefix);
+	if (there)
+		update_stale(e, CH_STALE_RESOURCE, r->name, ch_str(""), false);
+	return rc;
+}
+
+struct crowd {
+	const struct ch_engine *e;
+	size_t others; /* Holders but us. */
+	size_t active; /* Who is in, or a witness. */
+};
+
+static int see_holder(void *arg, const struct resource_site *s)
+{
+	struct crowd *c = arg;
+
+	c->others += id_cmp(&s->id, &c->e->cfg.self) != 0;
+	c->active += s->in || s->witness;
+	return 0;
+}
+
+int keep_settle(struct ch_engine *e, struct ch_bytes name)
+{
+	struct crowd c = {.e = e};
+	struct strbuf job = STRBUF_INIT;
+	bool there, holder;
+	struct record r;
+	uint64_t seq;
+	int rc;
+
+	record_init(&r);
+	rc = keep_load(e, name, &r, &seq);
+	if (rc == 0)
+		rc = resource_sites(&r, see_holder, &c);
+	if (rc < 0)
+		goto out;
+	there = resource_is_there(&r);
+	holder = resource_is_holder(&r, &e->cfg.self);
+	if (holder &&
+	    (there || c.others || resource_site_out(&r, &e->cfg.self)))
+		goto out;
+	rc = db_get(e, COL_JOB, name, &job);
+	if (rc == 0)
+		goto out; /* Its driver has yet to remove it. */
+	rc = rc == -ENOENT ? 0 : rc;
+	for (size_t i = 0; rc == 0 && i < e->n_peers; i++)
+		rc = outbox_has(e, &e->peers[i]->id, seq);
+	/* A certificate says that all it covers is gone: it is not for what
+	 * others still have. */
+	if (rc == 0 && !there && !c.others)
+		rc = put_cert(e, &r);
+	else if (vv_get(&r.clock, &e->writer))
+		e->writer_spent = true;
+	if (rc == 0)
+		rc = forget(e, &r);
+out:
+	strbuf_release(&job);
+	record_release(&r);
+	return rc == -ENOENT || rc > 0 ? 0 : rc;
+}
+
+bool keep_fits(const struct record *r, unsigned int share)
+{
+	size_t len = 64 + r->name.len + r->extra.len + 32 * r->clock.n;
+	size_t specs = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		len += 17 + r->v[i].sub.len + r->v[i].payload.len;
+		specs += r->v[i].type == ENTRY_SPEC;
+	}
+	return len <= RECORD_LEN_MAX / 4 * share && r->clock.n <= VV_MAX &&
+	       r->n <= RECORD_ENTRIES_MAX / 4 * (share < 4 ? 2 : 4) &&
+	       (share == 4 || specs <= RECORD_SPECS_MAX);
+}
+
+int keep_hold(struct ch_engine *e, struct record *r, bool leaving)
+{
+	struct crowd c = {.e = e};
+	int rc;
+
+	if (!resource_is_there(r))
+		return 0;
+	rc = resource_sites(r, see_holder, &c);
+	if (rc < 0 || c.active ||
+	    (!leaving && (c.others || resource_is_holder(r, &e->cfg.self))))
+		return rc;
+	return sites_set(e, r, ENTRY_WITNESS, &e->cfg.self, engine_name(e),
+			 true);
 }
 
 int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
@@ -804,50 +496,19 @@ int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
 
 	CHECK(!from == !theirs);
 	p.differs = theirs && !record_equal(r, theirs);
-	rc = fill_trash(e, r, old);
+	p.arrived = arrives(&p, &e->cfg.self);
+	rc = trash_fill(e, r, old);
 	if (rc == 0)
 		rc = move_count(e, old && resource_is_there(old), is);
 	if (rc == 0)
 		rc = announce(e, r, old);
 	if (rc == 0)
-		rc = resource_sites(r, push_to, &p);
-	if (rc == 0 && old)
-		rc = resource_sites(old, owe_nothing, &p);
-	if (rc == 0)
+		rc = push(&p);
+	if (rc == 0) /* It looks whether the record may go, too. */
 		rc = plan_touch(e, r->name);
-	if (rc < 0)
-		return rc;
-	if (!is && p.others == 0 && !resource_site_out(r, &e->cfg.self)) {
-		/* Deleted, and nobody else knows of it: a certificate. */
-		rc = put_cert(e, r);
-		return rc == 0 && old ? keep_forget(e, old) : rc;
-	}
-	rc = move_refs(e, r->name, old, r);
+	if (rc == 0)
+		rc = body_move_refs(e, r->name, old, r);
 	if (rc == 0 && is && !old)
 		rc = db_del(e, COL_CERT, r->name);
 	return rc < 0 ? rc : put_record(e, r, p.seq);
-}
-
-struct expiry {
-	struct ch_engine *e;
-	uint64_t run_ms;
-};
-
-static int expire_one(void *arg, struct ch_bytes key, struct ch_bytes value)
-{
-	struct expiry *x = arg;
-	struct stored_trash t;
-
-	if (stored_trash_decode(value, &t) < 0)
-		return -EIO;
-	if (x->run_ms < t.run_ms || x->run_ms - t.run_ms < TRASH_MS)
-		return 0;
-	return keep_drop_trash(x->e, key);
-}
-
-int keep_expire(struct ch_engine *e)
-{
-	struct expiry x = {e, e->run_ms + (e->now_ms - e->start_ms)};
-
-	return db_scan(e, COL_TRASH, ch_str(""), ch_str(""), expire_one, &x);
 }

@@ -26,6 +26,8 @@
 #define SUSPECT_BEATS 3
 #define DEAD_BEATS 13
 #define WATCHERS 3
+#define ADDRESS_MAX 260 /* Else a hello could not carry it. */
+#define LABELS_MAX 4096
 
 void peer_set(char **to, struct ch_bytes value, struct ch_engine *e)
 {
@@ -321,7 +323,7 @@ static int news_of_one(struct ch_engine *e, const struct ch_member_news *news)
 			rc = outbox_count(e, p);
 		if (rc < 0)
 			return rc;
-		p->more = p->backlog > 0;
+		p->more = true;
 		update_stale(e, CH_STALE_MEMBER, ch_str(""), name, true);
 		update_notice(e, "joined", ch_str(""), name, NULL, ch_str(""),
 			      "%s", "");
@@ -518,6 +520,11 @@ int member_set_address(struct ch_engine *e, const struct ch_submit *s)
 			    "its own address stands in its config");
 		return 0;
 	}
+	if (address.len > ADDRESS_MAX || !name_is_text(address)) {
+		update_done(e, s->token, -EINVAL,
+			    "an address is one line, HOST:PORT");
+		return 0;
+	}
 	peer_set(&p->address, address, e);
 	p->address_by_hand = address.len > 0;
 	p->next_beat_ms = e->now_ms;
@@ -529,11 +536,33 @@ int member_set_address(struct ch_engine *e, const struct ch_submit *s)
 	return rc;
 }
 
+/* Text, in lines. */
+static bool are_lines(struct ch_bytes text)
+{
+	const char *p = text.p, *end = p + text.len;
+
+	while (p < end) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p));
+		size_t n = nl ? (size_t)(nl - p) : (size_t)(end - p);
+
+		if (!name_is_text((struct ch_bytes){p, n}))
+			return false;
+		p += n + (nl != NULL);
+	}
+	return true;
+}
+
 int member_set_labels(struct ch_engine *e, const struct ch_submit *s)
 {
 	struct ch_bytes labels = place_trim(s->body);
 	int rc;
 
+	if (labels.len > LABELS_MAX || !are_lines(labels)) {
+		update_done(e, s->token, -EINVAL,
+			    "labels are lines key=value, %u bytes at most",
+			    LABELS_MAX);
+		return 0;
+	}
 	rc = db_put(e, COL_SYS, ch_str("labels"), labels);
 	if (rc == 0) {
 		peer_set(&e->labels, labels, e);

@@ -50,6 +50,7 @@ struct peer {
 	/* Our batch on its way to it. */
 	uint64_t batch_no; /* Last one used. */
 	uint64_t flying;   /* Number of the one not acknowledged; 0: none. */
+	uint64_t flying_ms; /* Since then. */
 	struct ch_want wants[MSG_WANTS_MAX];
 	size_t n_wants;
 

@@ -10,8 +10,8 @@
  *	begun           in, a spec                 apply again (it is idempotent)
  *	applied, older  in, another version        apply
  *	applied, same   in                         nothing; observe now and then
- *	any             not in, or of a lineage    withdraw, once grace is over
- *	                that is gone
+ *	any             not in, or no spec, or     withdraw, once grace is over
+ *	                of a lineage that is gone
  *	any             in, another driver         withdraw with the old, then
  *	                                           apply with the new
  *	any             in, driver none            leave it: orphaned
@@ -54,12 +54,16 @@ struct act {
 
 	bool looking; /* On the list of those to be looked at. */
 	struct act *look_next;
+	bool queued; /* On the list of those that wait for a slot. */
+	struct act *slot_next;
 
 	uint64_t job; /* Running: its id; else 0. */
 	enum ch_verb verb;
 	struct stored_job asked; /* What it was asked; driver is not kept. */
+	struct ch_hash spec, patch; /* The bodies that it was handed. */
 
 	bool observe;
+	uint64_t look_again_ms; /* It was not healthy: not before then. */
 	uint64_t fresh_until_ms; /* 0: not held back. */
 	uint64_t withdraw_ms;	 /* Grace ends; 0: nothing to withdraw. */
 
@@ -153,6 +157,18 @@ static void look(struct ch_engine *e, struct act *a)
 	a->look_next = NULL;
 	*e->look_last = a;
 	e->look_last = &a->look_next;
+}
+
+/* It has a job for a driver, and all are busy. Looking at it again each round
+ * would cost as much as there is to do, squared. */
+static void await_slot(struct ch_engine *e, struct act *a)
+{
+	if (a->queued)
+		return;
+	a->queued = true;
+	a->slot_next = NULL;
+	*e->slot_last = a;
+	e->slot_last = &a->slot_next;
 }
 
 static struct act *act_find(const struct ch_engine *e, struct ch_bytes name)
@@ -344,7 +360,7 @@ struct sight {
 	bool in, out;
 	struct desired want;
 	struct version version; /* Of want. */
-	struct ch_bytes driver; /* Of the record; "" when none is chosen. */
+	struct ch_bytes driver; /* Of the record; ours where it has none. */
 	struct strbuf job_buf;
 	struct stored_job job;
 	bool has_job;
@@ -370,6 +386,9 @@ static int sight_open(struct ch_engine *e, struct ch_bytes name,
 		s->version.vid = s->want.vid;
 		s->version.patch_vid = s->want.patch_vid;
 		s->driver = resource_driver(&s->r);
+		/* A spec that outlived the choice. */
+		if (!s->driver.len)
+			s->driver = ch_str(e->cfg.driver_default);
 	}
 	rc = db_get(e, COL_JOB, name, &s->job_buf);
 	s->has_job = rc == 0;
@@ -433,9 +452,10 @@ static int say_state(struct ch_engine *e, struct act *a, struct sight *s,
 	return rc;
 }
 
-/* 1: no slot is free, so it waits; 0; below. */
+/* @before: what an earlier job may have put there; NULL: nothing. 1: no slot
+ * is free, so it waits; 0; below. */
 static int start_job(struct ch_engine *e, struct act *a, struct sight *s,
-		     enum ch_verb verb)
+		     enum ch_verb verb, const struct ch_hash *before)
 {
 	struct act **slot = free_slot(e);
 	struct ch_job *job;
@@ -454,10 +474,14 @@ static int start_job(struct ch_engine *e, struct act *a, struct sight *s,
 	job->name = arena_str(e->u->arena, a->name);
 	job->driver = arena_str(e->u->arena, s->job.driver);
 	job->lineage = s->job.lineage;
-	job->owned = s->has_job;
+	job->owned = s->job.ours;
 	job->effective = s->job.effective;
+	if (!s->job.ours && before)
+		job->before = *before;
 	job->secret = s->want.secret;
 	if (verb == CH_APPLY) {
+		a->spec = s->want.spec.hash;
+		a->patch = s->want.patch.hash;
 		job->spec = s->want.spec.hash;
 		job->patch = s->want.patch.hash;
 		job->syntax = s->want.syntax;
@@ -492,9 +516,9 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 		return due_by(e, a, a->retry_ms);
 	if (a->tried != CH_WITHDRAW)
 		a->tries = 0;
-	rc = start_job(e, a, s, CH_WITHDRAW);
+	rc = start_job(e, a, s, CH_WITHDRAW, &s->job.effective);
 	if (rc > 0)
-		look(e, a);
+		await_slot(e, a);
 	return rc < 0 ? rc : 0;
 }
 
@@ -507,7 +531,7 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 	if (must_wait(e, a, CH_APPLY, &s->version))
 		return a->retry_never ? 0 : due_by(e, a, a->retry_ms);
 	if (!free_slot(e)) {
-		look(e, a);
+		await_slot(e, a);
 		return 0;
 	}
 	if (a->tried != CH_APPLY ||
@@ -518,10 +542,13 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 		.driver = s->driver,
 		.lineage = s->want.lineage,
 		.version = s->version,
-		.effective = had ? was.effective : (struct ch_hash){{0}},
+		/* Until it is known better: these bytes, unless patched. */
+		.effective = hash_is_zero(&s->want.patch_vid)
+				     ? s->want.spec.hash
+				     : (struct ch_hash){{0}},
+		.ours = had && was.ours,
 	};
-	/* Ours is what a job of ours put there, this lineage or another. */
-	rc = start_job(e, a, s, CH_APPLY);
+	rc = start_job(e, a, s, CH_APPLY, had ? &was.effective : NULL);
 	if (rc == 0)
 		rc = put_job(e, a->name, &s->job);
 	if (rc == 0)
@@ -544,15 +571,19 @@ static int rest(struct ch_engine *e, struct act *a, struct sight *s)
 	if (s->in)
 		return say_state(e, a, s, STATE_IDLE, ch_str(""));
 	rc = say_nothing(e, a->name);
-	if (rc < 0 || !s->out)
+	if (rc < 0)
 		return rc;
+	if (!s->out)
+		return keep_settle(e, a->name);
 	/* Withdrawn, and done: the record need not remember it. */
 	record_init(&r);
 	rc = keep_load(e, a->name, &r, &seq);
 	if (rc == 0) {
 		record_drop(&r, ENTRY_SITE,
 			    (struct ch_bytes){e->cfg.self.b, 16}, NULL);
-		rc = keep_save(e, &r, &s->r, seq, NULL, NULL);
+		rc = keep_hold(e, &r, true);
+		if (rc == 0)
+			rc = keep_save(e, &r, &s->r, seq, NULL, NULL);
 	}
 	record_release(&r);
 	return rc;
@@ -562,6 +593,23 @@ static int orphan(struct ch_engine *e, struct act *a, struct sight *s)
 {
 	s->job.phase = JOB_ORPHANED;
 	return put_job(e, a->name, &s->job);
+}
+
+/* Is what we said last of something else than what is in force? */
+static int said_otherwise(struct ch_engine *e, struct act *a, struct sight *s,
+			  bool *ret_otherwise)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct report r;
+	int rc = last_said(e, a->name, &buf, &r);
+
+	if (rc == 0)
+		*ret_otherwise = !version_equal(&r.desired, &s->version) ||
+				 r.state == STATE_REMOVING ||
+				 r.state == STATE_IDLE ||
+				 r.state == STATE_CONFLICT;
+	strbuf_release(&buf);
+	return rc;
 }
 
 static int consider(struct ch_engine *e, struct act *a, struct sight *s)
@@ -578,7 +626,9 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	mine = s->has_job && resource_has_lineage(&s->r, &s->job.lineage);
 	other = s->in && !none && s->driver.len && s->has_job &&
 		!ch_bytes_equal(s->driver, s->job.driver);
-	if (apart && (!s->in || !mine || other) && !(s->in && none))
+	/* Where there is no spec any more, a deletion took it, and a resource
+	 * without one came to life. */
+	if (apart && (!s->want.any || !mine || other) && !(s->in && none))
 		return withdraw(e, a, s);
 	a->withdraw_ms = 0;
 	if (s->has_job && s->job.phase == JOB_ORPHANED &&
@@ -621,15 +671,24 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (!apart || s->job.phase != JOB_APPLIED ||
 	    !version_equal(&s->job.version, &s->version))
 		return apply(e, a, s);
+	if (!a->observe && !a->tries) {
+		/* Withdrawn and taken back in time: what is in force is right,
+		 * but it was said that it goes. */
+		rc = said_otherwise(e, a, s, &a->observe);
+		if (rc < 0)
+			return rc;
+	}
 	if (!a->observe)
 		return 0;
 	if (must_wait(e, a, CH_OBSERVE, &s->version))
 		return due_by(e, a, a->retry_ms);
+	if (e->now_ms < a->look_again_ms)
+		return due_by(e, a, a->look_again_ms);
 	if (a->tried != CH_OBSERVE)
 		a->tries = 0;
-	rc = start_job(e, a, s, CH_OBSERVE);
+	rc = start_job(e, a, s, CH_OBSERVE, NULL);
 	if (rc > 0)
-		look(e, a);
+		await_slot(e, a);
 	else if (rc == 0)
 		a->observe = false;
 	return rc < 0 ? rc : 0;
@@ -637,8 +696,8 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 
 static bool is_settled(const struct act *a)
 {
-	return !a->looking && !a->job && a->due_ms == CH_NEVER &&
-	       !a->removed && !a->tries;
+	return !a->looking && !a->queued && !a->job &&
+	       a->due_ms == CH_NEVER && !a->removed && !a->tries;
 }
 
 static void drop_if_settled(struct ch_engine *e, struct act *a)
@@ -710,7 +769,7 @@ static int scrub(struct ch_engine *e)
 		update_by(e, e->scrub_ms);
 		return 0;
 	}
-	if (e->look_first && !e->scrubbed) {
+	if ((e->look_first || e->slot_first) && !e->scrubbed) {
 		/* The first pass goes no faster than its jobs do. */
 		e->scrub_ms = e->now_ms + 10;
 		update_by(e, e->scrub_ms);
@@ -748,6 +807,18 @@ int plan_run(struct ch_engine *e)
 		undue(e, a);
 		look(e, a);
 	}
+	/* As many of those that wait as slots are free. */
+	for (size_t i = 0; i < CH_RUNNING_MAX && e->slot_first; i++) {
+		struct act *a = e->slot_first;
+
+		if (e->running[i])
+			continue;
+		e->slot_first = a->slot_next;
+		if (!e->slot_first)
+			e->slot_last = &e->slot_first;
+		a->queued = false;
+		look(e, a);
+	}
 	/* What is put back meanwhile is for the next round. */
 	list = e->look_first;
 	e->look_first = NULL;
@@ -761,7 +832,7 @@ int plan_run(struct ch_engine *e)
 		if (rc == 0)
 			drop_if_settled(e, a);
 	}
-	if (e->look_first && free_slot(e))
+	if (e->look_first || (e->slot_first && free_slot(e)))
 		update_by(e, e->now_ms);
 	if (e->n_due)
 		update_by(e, e->due[0]->due_ms);
@@ -781,6 +852,7 @@ int plan_changed(struct ch_engine *e, struct ch_bytes name)
 	rc = act_get(e, name, &a);
 	if (rc == 0) {
 		a->observe = true;
+		a->retry_ms = e->now_ms; /* What stood in the way may be gone. */
 		look(e, a);
 	}
 	return rc;
@@ -806,6 +878,18 @@ static int failed(struct ch_engine *e, struct act *a, struct sight *s,
 	if (ms < ran->retry_ms)
 		ms = ran->retry_ms;
 	a->retry_ms = e->now_ms + ms;
+	if (a->verb == CH_APPLY && ran->nothing && !s->job.ours &&
+	    s->job.phase == JOB_BEGUN) {
+		/* What is there is not ours: it is not known as such. */
+		int rc = db_del(e, COL_JOB, a->name);
+
+		if (rc < 0)
+			return rc;
+		s->has_job = false;
+	}
+	if (a->verb == CH_APPLY && !version_equal(&a->tried_version,
+						  &s->version))
+		return 0; /* Another version is desired by now. */
 	if (a->verb == CH_OBSERVE) {
 		state = STATE_DEGRADED;
 		a->observe = true;
@@ -821,6 +905,7 @@ static int applied(struct ch_engine *e, struct act *a, struct sight *s,
 	s->job.phase = JOB_APPLIED;
 	s->job.version = a->asked.version;
 	s->job.effective = ran->effective;
+	s->job.ours = true;
 	s->has_job = true;
 	a->tries = 0;
 	return put_job(e, a->name, &s->job);
@@ -841,12 +926,9 @@ static int seen(struct ch_engine *e, struct act *a, struct sight *s,
 		return 0; /* Another version is desired by now: go on to it. */
 	if (!ran->healthy) {
 		a->observe = true;
-		a->tried = CH_OBSERVE;
+		a->look_again_ms = e->now_ms + LOOK_AGAIN_MS;
 		if (a->verb == CH_OBSERVE)
 			state = STATE_DEGRADED;
-		rc = due_by(e, a, e->now_ms + LOOK_AGAIN_MS);
-		if (rc < 0)
-			return rc;
 	}
 	if (ran->has_observed && ran->observed.len <= REPORT_OBSERVED_MAX) {
 		rc = last_said(e, a->name, &buf, &r);
@@ -889,6 +971,19 @@ static int ran_job(struct ch_engine *e, struct act *a, struct sight *s,
 		return db_del(e, COL_JOB, a->name);
 	}
 	return 0;
+}
+
+bool plan_uses(const struct ch_engine *e, const struct ch_hash *body)
+{
+	for (size_t i = 0; i < CH_RUNNING_MAX; i++) {
+		const struct act *a = e->running[i];
+
+		if (a && a->verb == CH_APPLY &&
+		    (hash_cmp(&a->spec, body) == 0 ||
+		     hash_cmp(&a->patch, body) == 0))
+			return true;
+	}
+	return false;
 }
 
 int plan_ran(struct ch_engine *e, const struct ch_ran *ran)

@@ -4,6 +4,8 @@
 #include "core/engine.h"
 #include "core/wire.h"
 
+#define MESSAGE_MAX 2000 /* For people; longer ones are cut. */
+
 int report_load(struct ch_engine *e, struct ch_bytes name,
 		const struct ch_id *site, struct strbuf *buf,
 		struct report *ret_report, uint64_t *ret_seq)
@@ -90,6 +92,13 @@ int say(struct ch_engine *e, const struct record *r, struct report *say)
 	if (rc < 0 && rc != -ENOENT)
 		goto out;
 	rc = 0;
+	if (say->message.len > MESSAGE_MAX) {
+		const unsigned char *p = say->message.p;
+
+		say->message.len = MESSAGE_MAX;
+		while (say->message.len && (p[say->message.len] & 0xc0) == 0x80)
+			say->message.len--;
+	}
 	say->name = r->name;
 	say->site = e->cfg.self;
 	say->epoch = e->me.epoch;
@@ -141,17 +150,38 @@ int say_nothing(struct ch_engine *e, struct ch_bytes name)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int plan_report_to(struct ch_engine *e, struct ch_bytes name,
-		   const struct ch_id *site)
+int report_seq(struct ch_engine *e, struct ch_bytes name, uint64_t *ret_seq)
 {
 	struct strbuf buf = STRBUF_INIT;
 	struct report r;
-	uint64_t seq;
 	int rc;
 
-	rc = report_load(e, name, &e->cfg.self, &buf, &r, &seq);
-	if (rc == 0)
-		rc = outbox_put(e, site, OUT_REPORT, name, seq, seq);
+	*ret_seq = 0;
+	rc = report_load(e, name, &e->cfg.self, &buf, &r, ret_seq);
 	strbuf_release(&buf);
 	return rc == -ENOENT ? 0 : rc;
+}
+
+int report_move(struct ch_engine *e, struct ch_bytes name, uint64_t seq)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	struct strbuf fresh = STRBUF_INIT;
+	int rc;
+
+	key_report(&key, name, &e->cfg.self);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_REPORT, strbuf_bytes(&key), &value);
+	if (rc == 0) {
+		wire_put_u64(&fresh, seq);
+		wire_put_raw(&fresh, value.buf + 8, value.len - 8);
+		rc = strbuf_error(&fresh);
+	}
+	if (rc == 0)
+		rc = db_put(e, COL_REPORT, strbuf_bytes(&key),
+			    strbuf_bytes(&fresh));
+	strbuf_release(&fresh);
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc;
 }

@@ -75,8 +75,29 @@ static bool was_seen(const struct record *r, const struct ch_id *site,
 		    vv_covers(seen, &entry->dot))
 			return true;
 	}
-	/* In by a deletion that was overruled: seen with it. */
+	pos = 0; /* In by a deletion that was overruled: seen with it. */
+	while ((entry = record_next(r, ENTRY_TOMB, &pos)))
+		if (image_has_site(entry->image, site) &&
+		    vv_covers(seen, &entry->dot))
+			return true;
 	return false;
+}
+
+static int see_active(void *arg, const struct resource_site *s)
+{
+	*(bool *)arg |= s->in || s->witness;
+	return 0;
+}
+
+int sites_last(struct ch_engine *e, struct record *r,
+	       const struct ch_id *site, struct ch_bytes name)
+{
+	bool active = false;
+	int rc = resource_sites(r, see_active, &active);
+
+	if (rc < 0 || active)
+		return rc;
+	return sites_set(e, r, ENTRY_WITNESS, site, name, true);
 }
 
 struct leaver {
@@ -84,6 +105,8 @@ struct leaver {
 	const struct record *old;
 	const struct vv *seen;
 	const struct ch_submit *s;
+	struct ch_id last; /* Who was left out. */
+	struct ch_bytes last_name;
 };
 
 static int leave_out(void *arg, const struct resource_site *s)
@@ -97,6 +120,8 @@ static int leave_out(void *arg, const struct resource_site *s)
 	rc = plan_removed(l->x->e, l->s->name, l->s->group_id, &s->id);
 	if (rc < 0)
 		return rc;
+	l->last = s->id;
+	l->last_name = s->name;
 	return sites_set(l->x->e, l->x->r, ENTRY_SITE, &s->id, s->name, false);
 }
 
@@ -105,7 +130,14 @@ int sites_write(struct ch_engine *e, struct record *r,
 		const struct vv *seen)
 {
 	struct sites_edit x = {.e = e, .r = r, .err = ERR_INIT};
-	struct leaver l = {&x, old, seen, s};
+	struct leaver l = {
+		.x = &x,
+		.old = old,
+		.seen = seen,
+		.s = s,
+		.last = e->cfg.self,
+		.last_name = engine_name(e),
+	};
 	int rc = place_parse(s->body, see_line, &x, &x.err);
 
 	if (rc == -EINVAL || rc == -ENXIO) {
@@ -114,6 +146,8 @@ int sites_write(struct ch_engine *e, struct record *r,
 	}
 	if (rc == 0)
 		rc = resource_sites(old, leave_out, &l);
+	if (rc == 0)
+		rc = sites_last(e, r, &l.last, l.last_name);
 	mem_free(x.named);
 	return rc;
 }

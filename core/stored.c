@@ -87,6 +87,7 @@ void stored_job_encode(const struct stored_job *s, struct strbuf *sb)
 	wire_put_raw(sb, s->version.vid.b, 32);
 	wire_put_raw(sb, s->version.patch_vid.b, 32);
 	wire_put_raw(sb, s->effective.b, 32);
+	wire_put_u8(sb, s->ours);
 }
 
 int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
@@ -102,6 +103,7 @@ int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
 	wire_copy(&w, s.version.vid.b, 32);
 	wire_copy(&w, s.version.patch_vid.b, 32);
 	wire_copy(&w, s.effective.b, 32);
+	s.ours = wire_u8(&w) != 0;
 	if (!wire_done(&w) || s.phase < JOB_BEGUN || s.phase > JOB_ORPHANED)
 		return -EPROTO;
 	*ret_job = s;

@@ -55,6 +55,7 @@ struct stored_job {
 	struct ch_id lineage;
 	struct version version;   /* What was asked for or is in force. */
 	struct ch_hash effective; /* Of its bytes; zeros while unknown. */
+	bool ours; /* The driver said once that what is there is ours. */
 };
 
 struct stored_trash {

@@ -331,9 +331,8 @@ void agent_interrupt(struct agent *a, uint64_t token)
 {
 	struct item *it = agent_item(CH_INTERRUPT);
 
-	agent_done(a, token, -EINTR, "interrupted");
 	if (!it)
-		return;
+		return; /* It ends when its time is over. */
 	it->ev.u.interrupt.token = token;
 	(void)agent_post(a, it, false);
 }

@@ -55,7 +55,8 @@ typedef void agent_done_fn(void *arg, int err, const char *text);
  */
 int agent_submit(struct agent *a, struct ch_submit *s, agent_done_fn *fn,
 		 void *arg, uint64_t *ret_token);
-/* @fn of that token is called with -EINTR, unless it has been called. */
+/* @fn of that token is called with -EINTR, unless it has been called: soon,
+ * and not by the caller, who may hold locks. */
 void agent_interrupt(struct agent *a, uint64_t token);
 
 /* Whoever made @name (see CH_QUIET) has closed everything: put it in force. */

@@ -36,6 +36,7 @@ static void done(void *arg, uint64_t id, const struct platform_result *r)
 		.err = r->err,
 		.retry = r->retry,
 		.retry_ms = r->retry_ms,
+		.nothing = r->nothing,
 		.healthy = r->healthy,
 		.drift = r->drift,
 		.message = ch_str(r->message),
@@ -188,6 +189,7 @@ static void carry_out(struct agent *a, const struct ch_job *j)
 		.lineage = j->lineage,
 		.owned = j->owned,
 		.effective = j->effective,
+		.before = j->before,
 		.secret = j->secret,
 	};
 	int r = 0;

@@ -79,6 +79,9 @@ static void refuse_round(struct agent *a, struct item *list, int err,
 	for (struct item *it = list; it; it = it->next) {
 		if (it->ev.type == CH_SUBMIT)
 			agent_done(a, it->ev.u.submit.token, err, why);
+		if (it->ev.type == CH_INTERRUPT)
+			agent_done(a, it->ev.u.interrupt.token, -EINTR,
+				   "interrupted");
 		agent_net_refuse(it);
 	}
 }
@@ -110,6 +113,9 @@ static void run_round(struct agent *a, struct item *list)
 	for (struct item *it = list; r == 0 && it; it = it->next) {
 		agent_net_held(a, it);
 		r = step(a, &it->ev);
+		if (it->ev.type == CH_INTERRUPT)
+			agent_done(a, it->ev.u.interrupt.token, -EINTR,
+				   "interrupted");
 	}
 	if (r == 0)
 		r = ch_finish(a->engine, u);

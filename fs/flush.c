@@ -61,25 +61,53 @@ static uint64_t stat_field(const char *text, int i)
 	return p ? strtoull(p, NULL, 10) : 0;
 }
 
-struct proc proc_of(pid_t tid)
+/* Is that thread its process's first? A descriptor is to be had of no other. */
+static bool is_leader(pid_t tid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, tid, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* As proc_of(); @text, of @size, then holds /proc/TID/stat of the thread. */
+static struct proc look_at(pid_t tid, char *text, size_t size)
 {
 	struct proc p = {.tgid = 0};
-	char path[64], text[4096];
+	char path[64], status[4096];
 	uint64_t n;
 
+	text[0] = '\0';
 	if (tid <= 0)
 		return p;
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	if (!read_text(AT_FDCWD, path, text, sizeof(text)))
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
+	if (!read_text(AT_FDCWD, path, text, size))
 		return p;
-	if (find_number(text, "Tgid:", 10, &n))
+	if (is_leader(tid)) {
+		p.tgid = tid;
+		p.parent = (pid_t)stat_field(text, 4);
+		p.start = stat_field(text, 22);
+		return p;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	if (!read_text(AT_FDCWD, path, status, sizeof(status)))
+		return p;
+	if (find_number(status, "Tgid:", 10, &n))
 		p.tgid = (pid_t)n;
-	if (find_number(text, "PPid:", 10, &n))
+	if (find_number(status, "PPid:", 10, &n))
 		p.parent = (pid_t)n;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)p.tgid);
-	if (read_text(AT_FDCWD, path, text, sizeof(text)))
-		p.start = stat_field(text, 22);
+	if (read_text(AT_FDCWD, path, status, sizeof(status)))
+		p.start = stat_field(status, 22);
 	return p;
+}
+
+struct proc proc_of(pid_t tid)
+{
+	char text[1024];
+
+	return look_at(tid, text, sizeof(text));
 }
 
 bool proc_lives(const struct proc *p)
@@ -144,15 +172,11 @@ bool proc_makes_name(pid_t tid, bool dir)
 	return nr == SYS_openat && (arg[2] & excl) == excl;
 }
 
-static bool is_dying_of_signal(pid_t tid)
+/* By its line of /proc/TID/stat. */
+static bool is_dying_of_signal(const char *stat)
 {
-	char path[64], text[1024];
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
-	if (!read_text(AT_FDCWD, path, text, sizeof(text)))
-		return false;
-	return (stat_field(text, 9) & PF_EXITING) != 0 &&
-	       (stat_field(text, 52) & 0x7f) != 0;
+	return (stat_field(stat, 9) & PF_EXITING) != 0 &&
+	       (stat_field(stat, 52) & 0x7f) != 0;
 }
 
 /* Does that link end in "/@base", but for what the kernel adds? */
@@ -177,51 +201,57 @@ static bool link_is(const char *link, size_t len, const char *base)
 static bool holds_writable(pid_t tgid, const struct flush_question *q)
 {
 	char path[64], link[4096], info[1024];
-	struct dirent *de;
+	_Alignas(struct dirent64) char list[4096];
 	bool holds = false;
-	int fd_dir, info_dir;
-	DIR *dir;
+	int dir, info_dir = -1;
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)tgid);
-	fd_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd_dir < 0)
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
 		return false;
-	dir = fdopendir(fd_dir);
-	if (!dir) {
-		close(fd_dir);
-		return false;
-	}
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)tgid);
-	info_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	while (info_dir >= 0 && !holds && (de = readdir(dir))) {
-		uint64_t ino = 0, flags = 0;
-		ssize_t len;
+	while (!holds && (n = getdents64(dir, list, sizeof(list))) > 0) {
+		for (ssize_t at = 0; at < n && !holds;) {
+			const struct dirent64 *de =
+				(const struct dirent64 *)(const void *)(list + at);
+			uint64_t ino = 0, flags = 0;
+			ssize_t len;
 
-		if (de->d_name[0] == '.')
-			continue;
-		len = readlinkat(fd_dir, de->d_name, link, sizeof(link));
-		if (len < 0 || !link_is(link, (size_t)len, q->base) ||
-		    !read_text(info_dir, de->d_name, info, sizeof(info)))
-			continue;
-		find_number(info, "flags:", 8, &flags);
-		find_number(info, "ino:", 10, &ino);
-		holds = (flags & O_ACCMODE) != O_RDONLY &&
-			(ino == q->ino || (q->ino_old && ino == q->ino_old));
+			at += de->d_reclen;
+			if (de->d_name[0] == '.')
+				continue;
+			len = readlinkat(dir, de->d_name, link, sizeof(link));
+			if (len < 0 || !link_is(link, (size_t)len, q->base))
+				continue;
+			if (info_dir < 0)
+				info_dir = open(path, O_RDONLY | O_DIRECTORY |
+							      O_CLOEXEC);
+			if (info_dir < 0 || !read_text(info_dir, de->d_name,
+						       info, sizeof(info)))
+				continue;
+			find_number(info, "flags:", 8, &flags);
+			find_number(info, "ino:", 10, &ino);
+			holds = (flags & O_ACCMODE) != O_RDONLY &&
+				(ino == q->ino ||
+				 (q->ino_old && ino == q->ino_old));
+		}
 	}
 	if (info_dir >= 0)
 		close(info_dir);
-	closedir(dir);
+	close(dir);
 	return holds;
 }
 
 enum flush_verdict flush_judge(const struct flush_question *q)
 {
+	char stat[1024];
 	struct proc who;
 
 	if (q->tid <= 0)
 		return FLUSH_LAST;
-	who = proc_of(q->tid);
-	if (is_dying_of_signal(q->tid)) {
+	who = look_at(q->tid, stat, sizeof(stat));
+	if (is_dying_of_signal(stat)) {
 		if (q->wrote || who.tgid == q->opener.tgid)
 			return FLUSH_DISCARD;
 		return FLUSH_MORE;

@@ -85,8 +85,10 @@ void notify_stale(struct notify *nt, const struct ch_stale *s)
 	uint64_t h = inode_hash((uint64_t)s->what, s->name, strlen(s->name));
 	size_t bucket = inode_hash(h, s->site, strlen(s->site)) % BUCKETS;
 	struct item *it = NULL;
+	bool idle;
 
 	pthread_mutex_lock(&nt->lock);
+	idle = nt->n == 0 && !nt->everything && !nt->events;
 	if (!nt->everything && !is_queued(nt, bucket, s)) {
 		if (nt->n < ITEMS_MAX)
 			it = item_new(s->name, s->site);
@@ -102,15 +104,20 @@ void notify_stale(struct notify *nt, const struct ch_stale *s)
 		}
 	}
 	pthread_mutex_unlock(&nt->lock);
-	wake(nt);
+	if (idle)
+		wake(nt);
 }
 
 void notify_events(struct notify *nt)
 {
+	bool idle;
+
 	pthread_mutex_lock(&nt->lock);
+	idle = nt->n == 0 && !nt->everything && !nt->events;
 	nt->events = true;
 	pthread_mutex_unlock(&nt->lock);
-	wake(nt);
+	if (idle)
+		wake(nt);
 }
 
 void notify_makers(struct notify *nt)

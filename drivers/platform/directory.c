@@ -48,7 +48,7 @@ struct job {
 	uint64_t id;
 	enum platform_verb verb;
 	bool owned, secret;
-	struct ch_hash effective;
+	struct ch_hash effective, before;
 	struct ch_bytes spec; /* Behind the name, in the same memory. */
 	char name[];
 };
@@ -290,7 +290,8 @@ static int apply(const struct job *job, const struct directory_place *at,
 		return directory_keep(at, job->secret ? mode & 0700 : mode,
 				      reterr);
 	case DIRECTORY_DIFFERS:
-		if (!job->owned)
+		if (!job->owned && !(look.hashed && !hash_is_zero(&job->before) &&
+				     hash_cmp(&look.hash, &job->before) == 0))
 			return foreign(at, reterr);
 		return directory_put(at, job->spec, mode, true, reterr);
 	case DIRECTORY_OTHER:
@@ -305,12 +306,20 @@ static int apply(const struct job *job, const struct directory_place *at,
 static int withdraw(struct directory *d, const struct job *job,
 		    const struct directory_place *at, struct err *reterr)
 {
+	struct directory_look look;
 	struct stat st;
 	int r;
 
+	if (!job->owned) {
+		/* What a crash may have left of ours, but nothing else. */
+		if (hash_is_zero(&job->before))
+			return 0;
+		r = directory_look(at, &job->before, &look, reterr);
+		if (r < 0 || look.kind != DIRECTORY_SAME)
+			return r;
+	}
 	/* A folder or link of that name is not what was applied. */
-	if (!job->owned ||
-	    (fstatat(at->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	if ((fstatat(at->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	     !S_ISREG(st.st_mode)))
 		return 0;
 	/* Also where nothing is there: its removal may not be synced yet. */
@@ -396,8 +405,10 @@ static void run(struct directory *d, const struct job *job)
 		break;
 	}
 out:
-	if (r == -EEXIST)
+	if (r == -EEXIST) {
 		res.retry_ms = FOREIGN_RETRY_MS;
+		res.nothing = job->verb == PLATFORM_APPLY;
+	}
 	if (r == 0)
 		res.retry = false;
 	res.err = r;
@@ -556,6 +567,7 @@ static void directory_submit(struct platform *p, const struct platform_job *job)
 		.owned = job->owned,
 		.secret = job->secret,
 		.effective = job->effective,
+		.before = job->before,
 		.spec = {copy->name + name_len, job->spec.len},
 	};
 	memcpy(copy->name, job->name, name_len);

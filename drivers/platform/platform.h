@@ -30,8 +30,11 @@ struct platform_job {
 	enum platform_verb verb;
 	const char *name;      /* The resource. */
 	struct ch_id lineage;  /* Whose objects these are. */
-	bool owned;            /* The store knows of an apply here (begun or
-				* done), so what is there is ours. */
+	bool owned;            /* The store knows of an apply that was done, so
+				* what is there is ours. */
+	struct ch_hash before; /* Not owned, but an apply of this was begun, and
+				* a crash hid its end: such bytes are ours
+				* too. Zeros: none was. */
 	struct ch_bytes spec;  /* APPLY: the effective spec. */
 	struct ch_hash effective; /* Its hash; OBSERVE: what should be there. */
 	bool secret;           /* Private: nothing of it in messages or
@@ -44,6 +47,7 @@ struct platform_result {
 	bool retry;          /* Worth trying again by itself. */
 	uint32_t retry_ms;   /* Not before; 0: the usual backoff. */
 	const char *message; /* One line for status; "" when there is none. */
+	bool nothing;        /* APPLY that failed: nothing of ours is there. */
 	bool healthy;        /* APPLY, OBSERVE: what is there is `effective`
 			      * and works. */
 	bool drift;          /* OBSERVE: it is there, but not as applied, or

@@ -1,9 +1,10 @@
 /*
  * arrival.c -- how long until what was written at one site is read at another.
  *
- *	arrival SPEC THERE N
+ *	arrival SPEC THERE N PAUSE
  *
- * Writes SPEC, a file of one site's mount, N times. From the moment that
+ * Writes SPEC, a file of one site's mount, N times, with PAUSE milliseconds
+ * between, so that what the last one set off is over. From the moment that
  * close() is called the file THERE, the same on another site's mount, is
  * opened, read and closed every 50 microseconds until it holds what was
  * written. Prints p50 and p99 of that in microseconds, then those of close()
@@ -105,21 +106,25 @@ int main(int argc, char **argv)
 {
 	struct times arrived = {.ns = NULL}, closed = {.ns = NULL};
 	struct watch w = {.turn = 0};
+	struct timespec pause = {.tv_sec = 0};
 	pthread_t thread;
 	unsigned long n;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: arrival SPEC THERE N\n");
+	if (argc != 5) {
+		fprintf(stderr, "usage: arrival SPEC THERE N PAUSE\n");
 		return 2;
 	}
 	n = number("N", argv[3], 1000000);
+	pause.tv_nsec = (long)number("PAUSE", argv[4], 999) * 1000000;
 	w.path = argv[2];
 	pthread_mutex_init(&w.lock, NULL);
 	pthread_cond_init(&w.moved, NULL);
 	if (pthread_create(&thread, NULL, reader, &w) != 0)
 		die("pthread_create", "failed");
-	for (uint64_t i = 1; i <= n; i++)
+	for (uint64_t i = 1; i <= n; i++) {
 		once(&w, argv[1], i, &arrived, &closed);
+		nanosleep(&pause, NULL);
+	}
 	await(&w, UINT64_MAX);
 	pthread_join(thread, NULL);
 	times_print(&arrived);

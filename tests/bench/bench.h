@@ -90,14 +90,18 @@ static inline void times_release(struct times *t)
 	*t = (struct times){.ns = NULL};
 }
 
-/* Text, never the same twice: an equal content would make no version. */
+/* Text, never the same twice: an equal content would make no version. Letters
+ * at random, so that no compression makes it shorter than it looks. */
 static inline void fill(char *to, size_t len, uint64_t who, uint64_t turn)
 {
 	int head = snprintf(to, len, "# %llu of %llu\n",
 			    (unsigned long long)turn, (unsigned long long)who);
+	uint64_t seed = (who + 1) * 0x9e3779b97f4a7c15u ^ (turn + 1);
 
-	for (size_t i = (size_t)head; i < len; i++)
-		to[i] = i % 50 == 49 ? '\n' : (char)('a' + (i * 7 + who) % 26);
+	for (size_t i = (size_t)head; i < len; i++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		to[i] = i % 50 == 49 ? '\n' : (char)('a' + (seed >> 40) % 26);
+	}
 	to[len - 1] = '\n';
 }
 

@@ -4,13 +4,16 @@
  *	writers write DIR N SECONDS	DIR/r000000/spec and so on are there
  *	writers threads DIR N SECONDS	the same, as threads of one process
  *	writers read DIR N SECONDS	pread() of one byte, of a file left open
- *	writers make DIR N FROM TO SITE	makes DIR/rFROM up to DIR/rTO - 1, each
- *					on SITE, with a spec
+ *	writers make DIR N SECONDS COUNT SITE
+ *					makes such resources on SITE: COUNT of
+ *					them, or as many as it can until then
  *
  * A write is open(O_WRONLY | O_TRUNC), write() of 1 kB, close(). Prints p50
- * and p99 of one in microseconds, and how many a second all did together.
+ * and p99 of one in microseconds, how many a second all did together, and how
+ * many that were.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -37,7 +40,7 @@ struct writer {
 struct job {
 	enum what what;
 	const char *dir, *site;
-	unsigned long n, from, to;
+	unsigned long n, count;
 	uint64_t start_ns, end_ns;
 };
 
@@ -84,7 +87,7 @@ static void work_once(struct writer *w, int fd, const char *path)
 			die(path, strerror(errno));
 		break;
 	case MAKE:
-		make_one(w, w->job->from + w->i + w->turns * w->job->n);
+		make_one(w, w->i + w->turns * w->job->n);
 		break;
 	}
 }
@@ -93,9 +96,8 @@ static int is_over(const struct writer *w)
 {
 	const struct job *job = w->job;
 
-	if (job->what == MAKE)
-		return job->from + w->i + w->turns * job->n >= job->to;
-	return now_ns() >= job->end_ns;
+	return now_ns() >= job->end_ns ||
+	       w->i + w->turns * job->n >= job->count;
 }
 
 static void *work(void *arg)
@@ -162,7 +164,8 @@ static void print(struct writer *w, unsigned long n, uint64_t took_ns)
 			times_add(&all, w[i].ns[k]);
 	}
 	times_print(&all);
-	printf(" %.0f\n", (double)turns * 1e9 / (double)took_ns);
+	printf(" %.0f %llu\n", (double)turns * 1e9 / (double)took_ns,
+	       (unsigned long long)turns);
 	times_release(&all);
 }
 
@@ -186,14 +189,14 @@ static struct writer *writers_new(const struct job *job)
 
 int main(int argc, char **argv)
 {
-	struct job job = {.what = WRITE};
+	struct job job = {.what = WRITE, .count = ULONG_MAX};
 	struct writer *w;
 	int threads;
 
 	if (argc != 5 && !(argc == 7 && strcmp(argv[1], "make") == 0)) {
 		fprintf(stderr, "usage: writers write|threads|read DIR N "
-				"SECONDS\n       writers make DIR N FROM TO "
-				"SITE\n");
+				"SECONDS\n       writers make DIR N SECONDS "
+				"COUNT SITE\n");
 		return 2;
 	}
 	threads = strcmp(argv[1], "threads") == 0;
@@ -204,13 +207,11 @@ int main(int argc, char **argv)
 	job.dir = argv[2];
 	job.n = number("N", argv[3], WRITERS_MAX);
 	job.start_ns = now_ns();
+	job.end_ns = job.start_ns +
+		     number("SECONDS", argv[4], 3600) * 1000000000u;
 	if (job.what == MAKE) {
-		job.from = number("FROM + 1", argv[4], 1000001) - 1;
-		job.to = number("TO", argv[5], 1000000);
+		job.count = number("COUNT", argv[5], 1000000);
 		job.site = argv[6];
-	} else {
-		job.end_ns = job.start_ns +
-			     number("SECONDS", argv[4], 3600) * 1000000000u;
 	}
 	w = writers_new(&job);
 	if (threads)

@@ -59,7 +59,8 @@ while True:
 	echo ours >"$M/web/spec"
 	wait_for 10 state failed
 	rm "$R/web"
-	wait_for 20 state ready
+	# The next try comes by itself within half a minute.
+	wait_for 45 state ready
 	holds "$R/web" $'ours\n'
 }
 

@@ -26,6 +26,7 @@ PYTHON=python3
 CHEOPS_SLOW=${CHEOPS_SLOW:-1}
 BEAT=300ms # heartbeat of the sites: dead after 13 of these
 GRACE=1s
+TEST_LIMIT=${TEST_LIMIT:-100} # seconds
 
 # A file that wants more of its setup calls this first in its own.
 work_setup() {
@@ -37,6 +38,13 @@ work_setup() {
 	declare -gA ADDR=() NS=()
 	SITES=(nantes)
 	BG=()
+	# A test that hangs is ended from outside, and fails.
+	env -u CHEOPS_TEST_DIR "$PYTHON" -c 'import os, sys, time
+time.sleep(float(sys.argv[1]))
+open(sys.argv[3] + "/over", "w").close()
+os.execv(sys.argv[2], sys.argv[2:])' $((TEST_LIMIT * CHEOPS_SLOW)) \
+		"$tests/mnt/scrub" "$W" >/dev/null 2>&1 3>&- 4>&- &
+	WATCH=$!
 }
 
 setup() {
@@ -72,6 +80,11 @@ teardown() {
 		for f in "$W"/*/err; do
 			[ ! -s "$f" ] || sed "s|^|${f#"$W"/}: |" "$f" | tail -n 20
 		done
+	fi
+	kill "$WATCH" 2>/dev/null || true
+	if [ -e "$W/over" ]; then
+		echo "ended after $TEST_LIMIT s"
+		bad=1
 	fi
 	"$tests/mnt/scrub" "$W" || bad=1
 	rm -rf --one-file-system "$W"

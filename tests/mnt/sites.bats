@@ -193,6 +193,7 @@ os.close(fd)'
 }
 
 @test "state: a driver that a site lacks is failed there, and says so" {
+	umount -l "$(mnt paris)"
 	site_config paris 'drivers: {default: none}'
 	site_up paris
 	wait_for 15 heartbeat paris alive
@@ -217,17 +218,15 @@ os.close(fd)'
 }
 
 @test "force: a new resource waits until its maker has closed everything" {
-	# Made by one process, which writes spec, then names its site, then a
-	# better spec: only the last may reach the driver.
+	# Made by one process, which writes two specs: only the last may reach
+	# the driver.
 	bg inotifywait -m -e moved_to --format '%f' "$R"
 	wait_for 5 grep -q established "$W/bg.0"
 	py '
 os.mkdir(m + "/app")
 os.mkdir(m + "/app/nantes")
-fd = os.open(m + "/app/spec", os.O_WRONLY | os.O_CREAT)
 put("app/spec", "draft\n")
-put("app/spec", "final\n")
-os.close(fd)'
+put("app/spec", "final\n")'
 	wait_for 10 state ready app
 	holds "$R/app" $'final\n'
 	equal "$(grep -cx app "$W/bg.0")" 1

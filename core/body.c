@@ -1,0 +1,422 @@
+/*
+ * body.c -- bodies: kept while they are needed, then let go.
+ *
+ * A body is stored once, under its hash, however many records need it; COL_REF
+ * says which do. A body that lost its last reference, or that came before the
+ * record that needs it, is marked in COL_SYS ("part/"), and swept later.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/engine.h"
+#include "core/mem.h"
+#include "core/wire.h"
+
+#define SWEEP_MAX 16 /* Bodies looked at in one round. */
+
+enum part_kind {
+	PART_COMING = 1, /* Chunks are missing. */
+	PART_SPARE = 2,  /* Whole, but perhaps nobody needs it. */
+};
+
+struct part {
+	uint8_t kind;
+	uint64_t len;
+	uint32_t next; /* First chunk that is missing. */
+};
+
+/* 0, -ENOENT, below. */
+static int part_get(struct ch_engine *e, const struct ch_hash *hash,
+		    struct part *ret_part)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	struct wire w;
+	int rc;
+
+	key_part(&key, hash);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
+	if (rc == 0) {
+		w = wire_of(strbuf_bytes(&value));
+		ret_part->kind = wire_u8(&w);
+		ret_part->len = wire_u64(&w);
+		ret_part->next = wire_u32(&w);
+		if (!wire_done(&w))
+			rc = -EIO;
+	}
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc;
+}
+
+/* NULL: remove the mark. */
+static int part_put(struct ch_engine *e, const struct ch_hash *hash,
+		    const struct part *part)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	int rc;
+
+	key_part(&key, hash);
+	if (part) {
+		wire_put_u8(&value, part->kind);
+		wire_put_u64(&value, part->len);
+		wire_put_u32(&value, part->next);
+	}
+	rc = key.bad || value.bad ? -ENOMEM : 0;
+	if (rc == 0)
+		rc = part ? db_put(e, COL_SYS, strbuf_bytes(&key),
+				   strbuf_bytes(&value))
+			  : db_del(e, COL_SYS, strbuf_bytes(&key));
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc;
+}
+
+static int chunk_get(struct ch_engine *e, const struct ch_hash *hash,
+		     uint32_t no, struct strbuf *ret_value)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_body(&key, hash, no);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_BODY, strbuf_bytes(&key), ret_value);
+	strbuf_release(&key);
+	return rc;
+}
+
+static int chunk_put(struct ch_engine *e, const struct ch_hash *hash,
+		     uint32_t no, struct ch_bytes bytes)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_body(&key, hash, no);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_put(e, COL_BODY, strbuf_bytes(&key), bytes);
+	strbuf_release(&key);
+	return rc;
+}
+
+static uint32_t chunks_of(uint64_t len)
+{
+	return len ? (uint32_t)((len + CHUNK_LEN - 1) / CHUNK_LEN) : 1;
+}
+
+bool body_has(struct ch_engine *e, const struct body_ref *body, int *ret_rc)
+{
+	struct strbuf value = STRBUF_INIT;
+	struct part part;
+	int rc;
+
+	*ret_rc = 0;
+	rc = part_get(e, &body->hash, &part);
+	if (rc == 0 && part.kind == PART_COMING)
+		return false;
+	if (rc == 0 || rc == -ENOENT)
+		rc = chunk_get(e, &body->hash, chunks_of(body->len) - 1,
+			       &value);
+	strbuf_release(&value);
+	if (rc < 0 && rc != -ENOENT)
+		*ret_rc = rc;
+	return rc == 0;
+}
+
+int body_missing(struct ch_engine *e, const struct body_ref *body,
+		 uint32_t *ret_chunk)
+{
+	struct part part;
+	int rc = part_get(e, &body->hash, &part);
+
+	*ret_chunk = 0;
+	if (rc == 0 && part.kind == PART_COMING && part.len == body->len)
+		*ret_chunk = part.next;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int body_put(struct ch_engine *e, const struct ch_hash *hash,
+	     struct ch_bytes body)
+{
+	const struct part spare = {.kind = PART_SPARE, .len = body.len};
+	const struct body_ref ref = {*hash, body.len};
+	int rc;
+
+	if (body_has(e, &ref, &rc) || rc < 0)
+		return rc;
+	for (uint32_t no = 0; rc == 0 && no < chunks_of(body.len); no++) {
+		size_t at = (size_t)no * CHUNK_LEN;
+		size_t n =
+			body.len - at < CHUNK_LEN ? body.len - at : CHUNK_LEN;
+
+		rc = chunk_put(e, hash, no,
+			       (struct ch_bytes){(const char *)body.p + at, n});
+	}
+	return rc < 0 ? rc : part_put(e, hash, &spare);
+}
+
+/* All chunks are here: do they make the body that was announced? */
+static int verify(struct ch_engine *e, const struct ch_hash *hash, uint64_t len,
+		  bool *ret_good)
+{
+	uint32_t n = chunks_of(len);
+	struct strbuf chunk = STRBUF_INIT, all = STRBUF_INIT;
+	struct ch_bytes whole;
+	struct ch_hash sum;
+	int rc = 0;
+
+	for (uint32_t no = 0; rc == 0 && no < n; no++) {
+		rc = chunk_get(e, hash, no, &chunk);
+		strbuf_add(&all, chunk.buf, chunk.len);
+	}
+	if (rc == 0)
+		rc = strbuf_error(&all);
+	whole = strbuf_bytes(&all);
+	hash_sum(&whole, 1, &sum);
+	*ret_good = rc == 0 && all.len == len && hash_cmp(&sum, hash) == 0;
+	strbuf_release(&all);
+	strbuf_release(&chunk);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
+	       uint64_t len, struct ch_bytes bytes)
+{
+	const struct body_ref ref = {*hash, len};
+	struct part part = {.kind = PART_COMING, .len = len};
+	uint64_t at = (uint64_t)no * CHUNK_LEN;
+	uint32_t n;
+	bool good;
+	int rc;
+
+	if (!len || len > CH_SPEC_MAX || at >= len ||
+	    bytes.len != (len - at < CHUNK_LEN ? len - at : CHUNK_LEN))
+		return 0;
+	n = chunks_of(len);
+	if (body_has(e, &ref, &rc))
+		return 1;
+	if (rc < 0)
+		return rc;
+	if (n == 1) {
+		struct ch_hash sum;
+
+		hash_sum(&bytes, 1, &sum);
+		if (hash_cmp(&sum, hash) != 0)
+			return 0;
+		rc = body_put(e, hash, bytes);
+		return rc < 0 ? rc : 1;
+	}
+	rc = part_get(e, hash, &part);
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	if (part.kind != PART_COMING || part.len != len || part.next != no)
+		return 0;
+	rc = chunk_put(e, hash, no, bytes);
+	if (rc < 0)
+		return rc;
+	part.next = no + 1;
+	if (part.next == n) {
+		rc = verify(e, hash, len, &good);
+		if (rc < 0)
+			return rc;
+		if (good)
+			part.kind = PART_SPARE;
+		else
+			part.next = 0;
+	}
+	rc = part_put(e, hash, &part);
+	return rc < 0 ? rc : 1;
+}
+
+static int sweep_add(struct ch_engine *e, const struct ch_hash *hash)
+{
+	if (e->n_sweep == e->alloc_sweep) {
+		size_t alloc = e->alloc_sweep ? 2 * e->alloc_sweep : 16;
+		struct ch_hash *v;
+
+		v = mem_realloc(e->sweep, alloc * sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		e->sweep = v;
+		e->alloc_sweep = alloc;
+	}
+	e->sweep[e->n_sweep++] = *hash;
+	return 0;
+}
+
+static int see_part(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	struct ch_hash hash;
+
+	(void)value;
+	if (key.len != 5 + sizeof(hash.b))
+		return 0;
+	memcpy(hash.b, (const char *)key.p + 5, sizeof(hash.b));
+	return sweep_add(arg, &hash);
+}
+
+int body_start(struct ch_engine *e)
+{
+	return db_scan(e, COL_SYS, ch_str("part/"), ch_str(""), see_part, e);
+}
+
+static int see_any(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	(void)key;
+	(void)value;
+	*(bool *)arg = true;
+	return 1;
+}
+
+static int del_chunk(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	(void)value;
+	return db_del(arg, COL_BODY, key);
+}
+
+/* Runs before the round's first change: what is stored is the truth. */
+int body_sweep(struct ch_engine *e)
+{
+	size_t looked = 0;
+
+	for (size_t i = e->n_sweep; i > 0 && looked < SWEEP_MAX; i--) {
+		const struct ch_hash hash = e->sweep[i - 1];
+		const struct ch_bytes prefix = {hash.b, sizeof(hash.b)};
+		struct part part;
+		bool needed = false;
+		int rc;
+
+		if (plan_uses(e, &hash))
+			continue; /* Until that job has ended. */
+		e->sweep[i - 1] = e->sweep[--e->n_sweep];
+		looked++;
+		rc = part_get(e, &hash, &part);
+		if (rc == -ENOENT)
+			continue;
+		if (rc == 0)
+			rc = db_scan(e, COL_REF, prefix, ch_str(""), see_any,
+				     &needed);
+		if (rc >= 0 && !needed)
+			rc = db_scan(e, COL_BODY, prefix, ch_str(""), del_chunk,
+				     e);
+		if (rc >= 0)
+			rc = part_put(e, &hash, NULL);
+		if (rc < 0)
+			return rc;
+	}
+	if (e->n_sweep && looked == SWEEP_MAX)
+		update_by(e, e->now_ms);
+	return 0;
+}
+
+struct refs {
+	struct ch_engine *e;
+	struct ch_hash *v;
+	size_t n, alloc;
+};
+
+static int see_ref(void *arg, const struct body_ref *body)
+{
+	struct refs *refs = arg;
+
+	for (size_t i = 0; i < refs->n; i++)
+		if (hash_cmp(&refs->v[i], &body->hash) == 0)
+			return 0;
+	if (refs->n == refs->alloc) {
+		size_t alloc = refs->alloc ? 2 * refs->alloc : 8;
+		struct ch_hash *v;
+
+		v = mem_realloc(refs->v, alloc * sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		refs->v = v;
+		refs->alloc = alloc;
+	}
+	refs->v[refs->n++] = body->hash;
+	return 0;
+}
+
+static bool has_ref(const struct refs *refs, const struct ch_hash *hash)
+{
+	for (size_t i = 0; i < refs->n; i++)
+		if (hash_cmp(&refs->v[i], hash) == 0)
+			return true;
+	return false;
+}
+
+static int ref_add(struct ch_engine *e, const struct ch_hash *hash,
+		   struct ch_bytes who)
+{
+	struct strbuf key = STRBUF_INIT;
+	struct part part;
+	int rc;
+
+	key_ref(&key, hash, who);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_put(e, COL_REF, strbuf_bytes(&key), ch_str(""));
+	strbuf_release(&key);
+	if (rc == 0)
+		rc = part_get(e, hash, &part);
+	if (rc == 0 && part.kind == PART_SPARE)
+		rc = part_put(e, hash, NULL);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int ref_del(struct ch_engine *e, const struct ch_hash *hash,
+		   struct ch_bytes who)
+{
+	const struct part spare = {.kind = PART_SPARE};
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_ref(&key, hash, who);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_del(e, COL_REF, strbuf_bytes(&key));
+	strbuf_release(&key);
+	if (rc == 0)
+		rc = part_put(e, hash, &spare);
+	return rc < 0 ? rc : sweep_add(e, hash);
+}
+
+int body_move_refs(struct ch_engine *e, struct ch_bytes who,
+		   const struct record *old, const struct record *r)
+{
+	struct refs was = {.e = e}, is = {.e = e};
+	int rc = 0;
+
+	if (old)
+		rc = resource_bodies(old, see_ref, &was);
+	if (rc == 0 && r)
+		rc = resource_bodies(r, see_ref, &is);
+	for (size_t i = 0; rc == 0 && i < is.n; i++)
+		if (!has_ref(&was, &is.v[i]))
+			rc = ref_add(e, &is.v[i], who);
+	for (size_t i = 0; rc == 0 && i < was.n; i++)
+		if (!has_ref(&is, &was.v[i]))
+			rc = ref_del(e, &was.v[i], who);
+	mem_free(was.v);
+	mem_free(is.v);
+	return rc;
+}
+
+int body_move_image(struct ch_engine *e, struct ch_bytes who,
+		    struct ch_bytes image, bool needed)
+{
+	struct refs refs = {.e = e};
+	struct entry was;
+	size_t pos = 0;
+	int rc = 0;
+
+	while (rc == 0 && image_next(image, &pos, &was) > 0)
+		if (was.body.len)
+			rc = see_ref(&refs, &was.body);
+	for (size_t i = 0; rc == 0 && i < refs.n; i++)
+		rc = needed ? ref_add(e, &refs.v[i], who)
+			    : ref_del(e, &refs.v[i], who);
+	mem_free(refs.v);
+	return rc;
+}

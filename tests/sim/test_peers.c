@@ -1,0 +1,473 @@
+/*
+ * test_peers.c -- stories of what may come between sites: distance, silence,
+ * lies, crashes, and memory that is not to be had.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/mem.h"
+#include "core/peer.h"
+#include "tests/sim/story.h"
+
+static void large_body(void **state)
+{
+	struct world *w = boot(3);
+	struct strbuf body = STRBUF_INIT;
+
+	(void)state;
+	while (body.len < 3u << 20)
+		strbuf_addf(&body, "key%zu: %zu\n", body.len, body.len * 7);
+	assert_int_equal(make(w, A, "web"), 0);
+	assert_int_equal(sites(w, A, "web", "nantes\nparis\n"), 0);
+	assert_int_equal(
+		put(w, A, "web", CH_FILE_SPEC, "", strbuf_bytes(&body), NULL),
+		0);
+	sees_state(w, A, "web", B, "ready");
+	has(w, B, "directory", "web", body.buf);
+	/* Half of it is lost, and it arrives nevertheless. */
+	w->o.loss = 400;
+	assert_int_equal(add(w, B, "web", "lyon"), 0);
+	sees_state(w, A, "web", C, "ready");
+	has(w, C, "directory", "web", body.buf);
+	w->o.loss = 0;
+	/* And goes when nobody needs it. */
+	assert_int_equal(spec(w, A, "web", "a: 1\n"), 0);
+	assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
+	strbuf_release(&body);
+	end(w);
+}
+
+static void many_at_once(void **state)
+{
+	struct world *w = boot(2);
+	struct strbuf body = STRBUF_INIT;
+	char name[20];
+
+	(void)state;
+	world_cut(w, A, B, true);
+	while (body.len < 60000)
+		strbuf_addf(&body, "key%zu: %zu\n", body.len, body.len);
+	for (int i = 0; i < 400; i++) {
+		(void)snprintf(name, sizeof(name), "r%d", i);
+		assert_int_equal(make(w, A, name), 0);
+		assert_int_equal(sites(w, A, name, "nantes\nparis\n"), 0);
+		strbuf_addf(&body, "i%d: 0\n", i);
+		assert_int_equal(put(w, A, name, CH_FILE_SPEC, "",
+				     strbuf_bytes(&body), NULL),
+				 0);
+	}
+	world_cut(w, A, B, false);
+	sees_state(w, A, "r0", B, "ready");
+	sees_state(w, A, "r399", B, "ready");
+	sees_state(w, B, "r300", A, "ready");
+	strbuf_release(&body);
+	end(w);
+}
+
+static void site_without_address(void **state)
+{
+	const struct world_options o = {
+		.seed = 7, .n_sites = 3, .dial_only = 1u << C};
+	struct ch_submit sync = {.op = CH_WAIT, .timeout_ms = 60000};
+	struct world *w = boot_with(&o);
+	uint64_t then;
+
+	(void)state;
+	sync.name = ch_str("web");
+	everywhere(w, "web", "a: 1\n");
+	/* What is for it arrives at once: its question was held. */
+	world_run(w, 20000);
+	assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
+	then = w->now;
+	sees_state(w, A, "web", C, "ready");
+	assert_true(w->now - then < 500);
+	assert_int_equal(spec(w, C, "web", "a: 3\n"), 0);
+	assert_int_equal(op(w, C, &sync), 0);
+	has(w, C, "directory", "web", "a: 3\n");
+	/* Cut off and back, and restarted: what it asked before is lost. */
+	for (int i = 0; i < 5; i++) {
+		char text[20];
+
+		(void)snprintf(text, sizeof(text), "a: %d\n", 40 + i);
+		world_cut(w, A, C, true);
+		assert_int_equal(spec(w, A, "web", text), 0);
+		world_run(w, 7000);
+		world_cut(w, A, C, false);
+		world_run(w, 5000);
+		has(w, C, "directory", "web", text);
+		sees_state(w, A, "web", C, "ready");
+	}
+	world_crash(w, C);
+	assert_int_equal(spec(w, A, "web", "a: 5\n"), 0);
+	world_run(w, 20000);
+	world_start(w, C);
+	sees_state(w, A, "web", C, "ready");
+	has(w, C, "directory", "web", "a: 5\n");
+	end(w);
+}
+
+static void heartbeats(void **state)
+{
+	struct world *w = boot(3);
+	uint64_t then;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	sees_heart(w, A, B, "alive");
+	then = w->now;
+	world_crash(w, B);
+	sees_heart(w, A, B, "suspect");
+	assert_in_range(w->now - then, 1500, 5000);
+	sees_heart(w, A, B, "dead");
+	assert_in_range(w->now - then, 11000, 15000);
+	sees_state(w, A, "web", B, "unreachable");
+	sees_heart(w, C, B, "dead");
+	world_start(w, B);
+	then = w->now;
+	sees_heart(w, A, B, "alive");
+	assert_true(w->now - then < 3000);
+	sees_state(w, A, "web", B, "ready");
+	/* Stopped, while its sockets live. */
+	world_freeze(w, B, true);
+	sees_heart(w, A, B, "dead");
+	world_freeze(w, B, false);
+	sees_heart(w, A, B, "alive");
+	/* Heard through a third: no false alarm. */
+	world_cut(w, A, B, true);
+	for (int i = 0; i < 60; i++) {
+		struct look l = {A, VIEW_MEMBER_HEARTBEAT, "", "paris",
+				 "alive\n"};
+
+		world_run(w, 500);
+		assert_true(shows(w, &l));
+	}
+	world_cut(w, A, B, false);
+	end(w);
+}
+
+static void learned_from_another(void **state)
+{
+	const struct world_options o = {.seed = 7, .n_sites = 4, .star = true};
+	struct world *w = boot_with(&o);
+
+	(void)state;
+	for (size_t at = 0; at < 4; at++)
+		for (size_t of = 0; of < 4; of++)
+			if (at != of)
+				sees_heart(w, at, of, "alive");
+	assert_int_equal(make(w, B, "web"), 0);
+	assert_int_equal(add(w, B, "web", name_of(w, C)), 0);
+	assert_int_equal(spec(w, B, "web", "a: 1\n"), 0);
+	sees_state(w, B, "web", C, "ready");
+	end(w);
+}
+
+/* Messages made by hand. */
+
+static struct ch_frame hello_of(const struct world *w, size_t site)
+{
+	const struct site *s = &w->site[site];
+	struct ch_frame f = {.type = FRAME_HELLO};
+
+	f.u.hello.proto_min = f.u.hello.proto_max = MSG_PROTO;
+	f.u.hello.federation = s->cfg.federation;
+	f.u.hello.site = s->id;
+	f.u.hello.epoch = s->cfg.epoch;
+	f.u.hello.nonce = s->cfg.nonce;
+	f.u.hello.name = s->name;
+	f.u.hello.address = s->address;
+	f.u.hello.version = "0.1";
+	f.u.hello.labels = "";
+	f.u.hello.heartbeat_ms = 1000;
+	return f;
+}
+
+static struct ch_from from_of(const struct world *w, size_t site)
+{
+	return (struct ch_from){
+		.site = w->site[site].id,
+		.federation = w->site[site].cfg.federation,
+		.name = ch_str(w->site[site].name),
+	};
+}
+
+static unsigned int tell(struct world *w, size_t to, const struct ch_from *from,
+			 const struct ch_frame *v, size_t n)
+{
+	network_inject(w, to, from, &(struct ch_message){v, n});
+	world_run(w, 100);
+	good(w);
+	return network_injected(w);
+}
+
+static void refused(void **state)
+{
+	struct world *w = boot(2);
+	struct ch_frame hello = hello_of(w, B);
+	struct ch_from from = from_of(w, B);
+
+	(void)state;
+	assert_int_equal(tell(w, A, &from, &hello, 1), 200);
+	/* A known name, and another key. */
+	from.site.b[3] ^= 1;
+	assert_int_equal(tell(w, A, &from, &hello, 1), 403);
+	hello.u.hello.site = from.site;
+	assert_int_equal(tell(w, A, &from, &hello, 1), 409);
+	/* Another federation; our own name; a later protocol. */
+	from = from_of(w, B);
+	hello = hello_of(w, B);
+	from.federation.b[0] ^= 1;
+	assert_int_equal(tell(w, A, &from, &hello, 1), 403);
+	from = from_of(w, A);
+	hello = hello_of(w, A);
+	assert_int_equal(tell(w, A, &from, &hello, 1), 403);
+	from = from_of(w, B);
+	hello = hello_of(w, B);
+	hello.u.hello.proto_min = hello.u.hello.proto_max = MSG_PROTO + 2;
+	assert_int_equal(tell(w, A, &from, &hello, 1), 426);
+	sees_heart(w, A, B, "alive");
+	end(w);
+}
+
+/* A batch of B's with one report of @of. */
+static unsigned int report_by(struct world *w, size_t of, uint64_t no,
+			      uint32_t epoch)
+{
+	struct report r = {
+		.name = ch_str("web"),
+		.site = w->site[of].id,
+		.epoch = 900,
+		.number = 1,
+		.state = STATE_FAILED,
+		.message = ch_str("forged"),
+	};
+	struct ch_frame v[2] = {hello_of(w, B), {.type = FRAME_BATCH}};
+	struct strbuf sb = STRBUF_INIT;
+	struct ch_from from = from_of(w, B);
+	struct ch_item item;
+	unsigned int status;
+
+	report_encode(&r, &sb);
+	item = (struct ch_item){ITEM_REPORT, strbuf_bytes(&sb)};
+	v[1].u.batch.epoch = epoch;
+	v[1].u.batch.nonce = w->site[B].cfg.nonce;
+	v[1].u.batch.no = no;
+	v[1].u.batch.v = &item;
+	v[1].u.batch.n = 1;
+	status = tell(w, A, &from, v, 2);
+	strbuf_release(&sb);
+	return status;
+}
+
+/* In which life @of said what A knows of it. */
+static uint32_t said_in(const struct world *w, size_t of)
+{
+	const struct ch_reader *r = store_reader(w->site[A].store);
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	struct report said;
+
+	key_report(&key, ch_str("web"), &w->site[of].id);
+	assert_int_equal(r->get(r, COL_REPORT, strbuf_bytes(&key), &value), 0);
+	assert_int_equal(
+		report_decode((struct ch_bytes){value.buf + 16, value.len - 16},
+			      &said),
+		0);
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return said.epoch;
+}
+
+static void forged(void **state)
+{
+	struct world *w = boot(3);
+	struct ch_frame v[2] = {hello_of(w, B), {.type = FRAME_BATCH}};
+	struct ch_from from = from_of(w, B);
+	struct ch_item item = {ITEM_RECORD, ch_str("no record at all")};
+	const struct peer *p;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	world_crash(w, B); /* Whose numbers we take. */
+	/* It may speak for itself alone. */
+	assert_int_equal(report_by(w, C, 1000, 1), 200);
+	assert_int_equal(said_in(w, C), 1);
+	/* Not again under a number that is not above the last. */
+	assert_int_equal(report_by(w, B, 1000, 1), 200);
+	assert_int_equal(report_by(w, B, 999, 1), 200);
+	assert_int_equal(report_by(w, B, 2000, 0), 200);
+	assert_int_equal(said_in(w, B), 1);
+	assert_int_equal(report_by(w, B, 1001, 1), 200);
+	assert_int_equal(said_in(w, B), 900);
+	/* What makes no sense is left out. */
+	v[1].u.batch.epoch = 1;
+	v[1].u.batch.nonce = w->site[B].cfg.nonce;
+	v[1].u.batch.no = 1002;
+	v[1].u.batch.v = &item;
+	v[1].u.batch.n = 1;
+	assert_int_equal(tell(w, A, &from, v, 2), 200);
+	p = member_find(w->site[A].engine, &w->site[B].id);
+	assert_int_equal(p->got_no, 1002);
+	good(w);
+	world_free(w);
+}
+
+static void failed_commit(void **state)
+{
+	struct world *w = boot(2);
+	uint64_t messages;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	world_run(w, 5000);
+	world_cut(w, A, B, true);
+	w->o.commit_fails = 1000;
+	messages = w->site[A].n_rounds;
+	assert_int_equal(spec(w, A, "web", "a: 2\n"), -EIO);
+	assert_true(w->site[A].n_rounds > messages);
+	w->o.commit_fails = 0;
+	has(w, A, "directory", "web", "a: 1\n");
+	has(w, B, "directory", "web", "a: 1\n");
+	world_run(w, 5000);
+	assert_int_equal(spec(w, A, "web", "a: 3\n"), 0);
+	world_cut(w, A, B, false);
+	sees(w, B, VIEW_SPEC, "web", "", "a: 3\n");
+	end(w);
+}
+
+static void crashes(void **state)
+{
+	struct world *w = boot(2);
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	for (int i = 0; i < 20; i++) {
+		char text[20];
+		size_t site = (size_t)i % 2;
+
+		(void)snprintf(text, sizeof(text), "a: %d\n", 10 + i);
+		assert_int_equal(spec(w, site, "web", text), 0);
+		world_crash(w, site);
+		world_run(w, 50);
+		world_start(w, site);
+		sees(w, site, VIEW_SPEC, "web", "", text);
+		sees(w, !site, VIEW_SPEC, "web", "", text);
+		sees_state(w, !site, "web", site, "ready");
+		has(w, site, "directory", "web", text);
+	}
+	end(w);
+}
+
+/* Without memory. */
+
+static bool op_until(struct world *w, size_t site, struct ch_submit *c)
+{
+	for (int i = 0; i < 20; i++) {
+		int rc = op(w, site, c);
+
+		if (rc != -EIO)
+			return rc == 0 || i;
+		world_run(w, 100);
+	}
+	return false;
+}
+
+static void put_until(struct world *w, size_t site, enum ch_file file,
+		      const char *text)
+{
+	for (int i = 0; i < 20; i++) {
+		if (put(w, site, "web", file,
+			file == CH_FILE_PATCH ? name_of(w, B) : "",
+			ch_str(text), NULL) != -EIO)
+			return;
+		world_run(w, 100);
+	}
+	fail_msg("it cannot be written");
+}
+
+/* A short life, in which the @n-th allocation of round @round fails. Says
+ * whether that was ever reached, and the number of rounds. */
+static void short_life(uint64_t round, long n, bool *ret_hit, bool *ret_spent,
+		       uint64_t *ret_rounds)
+{
+	const struct world_options o = {.seed = 3, .n_sites = 2};
+	struct ch_submit c = {.op = CH_MKDIR, .name = ch_str("web")};
+	struct world *w = world_new(&o);
+	char name[100];
+
+	w->fail_round = round;
+	w->fail_n = n;
+	world_run(w, 1500);
+	assert_true(op_until(w, A, &c));
+	put_until(w, A, CH_FILE_SITES, "nantes\nparis\n");
+	put_until(w, A, CH_FILE_SPEC, "a: 1\n");
+	sees_state(w, A, "web", B, "ready");
+	put_until(w, B, CH_FILE_PATCH, "b: 1\n");
+	sees_state(w, A, "web", B, "ready");
+	c = (struct ch_submit){.op = CH_SITE_DEL, .name = ch_str("web")};
+	c.group_id = 5;
+	c.site = ch_str("nantes");
+	assert_true(op_until(w, A, &c));
+	c.site = ch_str("paris");
+	assert_true(op_until(w, A, &c));
+	c.op = CH_RMDIR;
+	assert_true(op_until(w, A, &c));
+	world_run(w, 20000);
+	has(w, B, "directory", "web", NULL);
+	c = (struct ch_submit){.op = CH_RESTORE, .name = ch_str("web")};
+	c.trash = ch_str(trash(w, A, name));
+	assert_true(op_until(w, A, &c));
+	*ret_hit = w->fail_hit;
+	*ret_spent = w->fail_spent;
+	*ret_rounds = w->rounds;
+	end(w);
+}
+
+static void no_memory(void **state)
+{
+	uint64_t rounds = 1;
+	size_t hits = 0;
+
+	(void)state;
+	/* Each round; within it, each allocation at first, then some. */
+	for (uint64_t round = 1; round <= rounds; round++) {
+		bool hit = true, spent = true;
+		size_t missed = 0;
+		long n = 0;
+
+		while (hit || (spent && missed < 2)) {
+			short_life(round, n, &hit, &spent, &rounds);
+			hits += hit;
+			/* Spent to the last one is no failure; twice is one
+			 * that nobody noticed. */
+			missed = hit ? 0 : missed + spent;
+			assert_true(missed < 2);
+			n += hit && n > 12 ? 1 + n / 12 : 1;
+		}
+	}
+	assert_true(hits > 1000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(large_body),
+		cmocka_unit_test(many_at_once),
+		cmocka_unit_test(site_without_address),
+		cmocka_unit_test(heartbeats),
+		cmocka_unit_test(learned_from_another),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(forged),
+		cmocka_unit_test(failed_commit),
+		cmocka_unit_test(crashes),
+		cmocka_unit_test(no_memory),
+	};
+
+	return cmocka_run_group_tests_name("peers", tests, NULL, NULL);
+}
