@@ -639,7 +639,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 			return rc;
 		s->has_job = false;
 	}
-	if (!s->in || !s->want.any)
+	if (!s->in)
 		return s->has_job ? 0 : rest(e, a, s);
 	if (none) {
 		rc = apart ? orphan(e, a, s) : 0;
@@ -650,6 +650,8 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 							   "is there is left"
 							 : ""));
 	}
+	if (!s->want.any)
+		return s->has_job ? 0 : rest(e, a, s);
 	if (resource_is_split(&s->r))
 		return say_state(e, a, s, STATE_CONFLICT,
 				 ch_str("two resources of one name: write "

@@ -182,28 +182,51 @@ static void *timer(void *arg)
 
 /* The view. */
 
+static int broken_get(const struct ch_reader *r, enum ch_col col,
+		      struct ch_bytes key, struct strbuf *ret_value)
+{
+	(void)r;
+	(void)col;
+	(void)key;
+	(void)ret_value;
+	return -EIO;
+}
+
+static int broken_scan(const struct ch_reader *r, enum ch_col col,
+		       struct ch_bytes prefix, struct ch_bytes from,
+		       ch_scan_fn *fn, void *arg)
+{
+	(void)r;
+	(void)col;
+	(void)prefix;
+	(void)from;
+	(void)fn;
+	(void)arg;
+	return -EIO;
+}
+
+/* Stands in for a store that cannot be opened: what needs none is shown, and
+ * nothing looks as if it were gone. */
+static const struct ch_reader broken = {broken_get, broken_scan};
+
 int agent_view_get(struct agent *a, struct agent_view *ret_view)
 {
 	const struct ch_reader *reader = NULL;
-	int r = -EIO;
+	bool open;
+	int r = 0;
 
 	pthread_mutex_lock(&a->gate.lock);
-	if (!a->gate.closed && a->store) {
-		a->gate.readers++;
-		r = 0;
-	}
+	a->gate.readers++;
+	open = !a->gate.closed && a->store;
 	pthread_mutex_unlock(&a->gate.lock);
-	if (r < 0)
-		return r;
-	r = store_snapshot(a->store, &reader);
-	ret_view->v.store = reader;
+	if (open)
+		r = store_snapshot(a->store, &reader);
+	ret_view->v.store = reader ? reader : &broken;
 	ret_view->v.self = a->self.uuid;
 	ret_view->v.wall_ms = agent_wall_ms();
 	ret_view->hold = (void *)(uintptr_t)reader;
-	if (r < 0) {
-		ret_view->hold = NULL;
+	if (r < 0)
 		agent_view_put(a, ret_view);
-	}
 	return r;
 }
 
@@ -665,9 +688,7 @@ void agent_close(struct agent *a)
 		return;
 	stop_threads(a);
 	agent_drivers_close(a);
-	for (struct item *it = a->queue.first; it; it = it->next)
-		agent_net_refuse(it);
-	net_close(a->net);
+	net_close(a->net); /* Answers the requests that still wait. */
 	while ((p = a->pending.first)) {
 		a->pending.first = p->next;
 		p->fn(p->arg, -EINTR, "the agent ends");

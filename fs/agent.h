@@ -32,8 +32,8 @@ int agent_open(const struct config *cfg, const char *mountpoint,
 /* Answers who still waits with -EINTR, stops all threads, closes the store. */
 void agent_close(struct agent *a);
 
-/* The store at one moment. Free with agent_view_put(), soon. 0; -EIO while
- * the store is being opened again and nothing can be read. */
+/* The store at one moment. Free with agent_view_put(), soon. 0, -ENOMEM. While
+ * the store is not open, every read of the view gives -EIO. */
 struct agent_view {
 	struct view v;
 	void *hold;

@@ -68,6 +68,10 @@ static int open_to_write(struct mnt *m, const struct view *v,
 		return r;
 	h->append = (flags & O_APPEND) && !(flags & O_TRUNC);
 	r = context_load(v, id, h);
+	if (r == 0 && h->append && id->kind == NODE_SPEC &&
+	    view_length(v, VIEW_SPEC, ch_str(id->name), ch_str(""),
+			&h->append_at) < 0)
+		h->append_at = 0;
 	if (r == 0 && !(flags & O_TRUNC) && !h->append)
 		r = render_content(m, v, id, &h->buf, reterr);
 	return r;
@@ -454,15 +458,17 @@ int handle_write(struct mnt *m, struct handle *h, const char *p, size_t len,
 		return err_set(reterr, -EIO,
 			       "a writer of this open file was killed: open "
 			       "it again");
-	if (h->append)
+	if (h->append) {
 		at = h->buf.len;
+		max -= h->append_at < max ? (size_t)h->append_at : max;
+	}
 	if (h->refused == 0 && (at > max || len > max - at))
 		h->refused = -EFBIG;
 	if (h->refused < 0)
 		return err_set(reterr, h->refused,
-			       "more than %zu bytes; this open file commits "
+			       "more than %u bytes; this open file commits "
 			       "nothing any more",
-			       max);
+			       (unsigned int)m->opts->spec_max);
 	mnt_lock(m);
 	r = put(&h->buf, p, len, at);
 	if (r == 0) {

@@ -31,6 +31,7 @@ struct handle {
 	struct node *node; /* Held. */
 	uint32_t refs;
 	bool write, append, sink;
+	uint64_t append_at; /* Length at open of a spec that is appended to. */
 	/* Writers. */
 	struct strbuf buf, context;
 	bool dirty;

@@ -184,24 +184,24 @@ static int serve(struct mnt *m, struct err *reterr)
 	int r;
 
 	m->init_err = &init_err;
+	if (fuse_session_mount(m->se, m->opts->mountpoint) != 0)
+		return fuse_failed(reterr, -EIO, "cannot mount");
 	r = notify_new(m, pthread_self(), &m->notify, reterr);
-	if (r < 0)
-		return r;
-	agent_watch(m->agent, &watch);
-	if (fuse_session_mount(m->se, m->opts->mountpoint) != 0) {
-		r = fuse_failed(reterr, -EIO, "cannot mount");
-	} else {
-		r = fuse_session_loop(m->se);
-		notify_loop_ended(m->notify);
-		replies_drain(m->replies);
+	if (r < 0) {
 		fuse_session_unmount(m->se);
-		if (init_err.text[0])
-			r = err_set(reterr, -EOPNOTSUPP, "%s", init_err.text);
-		else if (r < 0)
-			r = err_set(reterr, r, "/dev/fuse: %s", strerror(-r));
-		else
-			r = 0; /* A signal, or umount. */
+		return r;
 	}
+	agent_watch(m->agent, &watch);
+	r = fuse_session_loop(m->se);
+	notify_loop_ended(m->notify);
+	replies_drain(m->replies);
+	fuse_session_unmount(m->se);
+	if (init_err.text[0])
+		r = err_set(reterr, -EOPNOTSUPP, "%s", init_err.text);
+	else if (r < 0)
+		r = err_set(reterr, r, "/dev/fuse: %s", strerror(-r));
+	else
+		r = 0; /* A signal, or umount. */
 	agent_watch(m->agent, &none);
 	notify_free(m->notify);
 	m->notify = NULL;

@@ -275,8 +275,11 @@ small_gone() { # before teardown looks for the store's lock
 	mv "$W/nantes/store/db" "$W/nantes/away/db"
 	echo 'no folder' >"$W/nantes/store/db"
 	site_up nantes
-	timeout 5 ls -a "$M" >/dev/null
+	timeout 5 stat "$M" >/dev/null
 	cat "$M/.version"
+	grep -q 'Not a directory' "$M/.events"
+	# What cannot be read is no empty listing.
+	errno_is EIO 'os.listdir(m)'
 	errno_is 'EAGAIN|EIO|EROFS|ENOSPC' 'os.mkdir(m + "/new")'
 	rm "$W/nantes/store/db"
 	mv "$W/nantes/away/db" "$W/nantes/store/db"
