@@ -11,7 +11,8 @@
  *	sites.c     the file sites, read and edited
  *	member.c    sites known, and whose heartbeat is heard
  *	outbox.c    what each site has yet to be told
- *	exchange.c  messages in and out
+ *	exchange.c  messages in, and their answers
+ *	compose.c   messages out
  *	plan.c      which driver job is due
  *	wait.c      users who wait until it is done
  *
@@ -234,6 +235,7 @@ int outbox_has(struct ch_engine *e, const struct ch_id *site, uint64_t seq);
 int exchange_recv(struct ch_engine *e, const struct ch_event *ev);
 int exchange_answer(struct ch_engine *e, const struct ch_event *ev);
 int exchange_unsent(struct ch_engine *e, const struct ch_event *ev);
+/* Send what is due (compose.c). */
 int exchange_pump(struct ch_engine *e);
 
 /* plan.c */

@@ -110,9 +110,31 @@ static int part_of(const struct record *r, const struct ch_id *site)
 					      : 0;
 }
 
+/* Did someone write since @old that @site is in, or a witness? Then it may have
+ * left in between, and have forgotten all. */
+static bool is_rewritten(const struct record *r, const struct record *old,
+			 const struct ch_id *site)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		const struct entry *e = &r->v[i];
+		struct site_value value;
+		struct ch_id id;
+
+		if ((e->type == ENTRY_SITE || e->type == ENTRY_WITNESS) &&
+		    entry_site(e, &id) == 0 && id_cmp(&id, site) == 0 &&
+		    site_value_decode(e->value, &value) == 0 && value.in &&
+		    !vv_covers(&old->clock, &e->dot))
+			return true;
+	}
+	return false;
+}
+
 static bool arrives(const struct pusher *p, const struct ch_id *site)
 {
-	return part_of(p->r, site) > part_of(p->old, site);
+	int part = part_of(p->r, site);
+
+	return part > part_of(p->old, site) ||
+	       (part && p->old && is_rewritten(p->r, p->old, site));
 }
 
 /*
@@ -395,7 +417,9 @@ static int forget(struct ch_engine *e, const struct record *r)
 }
 
 struct crowd {
-	const struct ch_engine *e;
+	struct ch_engine *e;
+	uint64_t seq;  /* Of the record's outbox entries; 0: not asked for. */
+	bool owed;     /* A site that it names has yet to acknowledge it. */
 	size_t others; /* Holders but us. */
 	size_t active; /* Who is in, or a witness. */
 };
@@ -404,9 +428,12 @@ static int see_holder(void *arg, const struct resource_site *s)
 {
 	struct crowd *c = arg;
 
+	int rc = outbox_has(c->e, &s->id, c->seq);
+
 	c->others += id_cmp(&s->id, &c->e->cfg.self) != 0;
 	c->active += s->in || s->witness;
-	return 0;
+	c->owed |= rc > 0;
+	return rc < 0 ? rc : 0;
 }
 
 int keep_settle(struct ch_engine *e, struct ch_bytes name)
@@ -415,11 +442,10 @@ int keep_settle(struct ch_engine *e, struct ch_bytes name)
 	struct strbuf job = STRBUF_INIT;
 	bool there, holder;
 	struct record r;
-	uint64_t seq;
 	int rc;
 
 	record_init(&r);
-	rc = keep_load(e, name, &r, &seq);
+	rc = keep_load(e, name, &r, &c.seq);
 	if (rc == 0)
 		rc = resource_sites(&r, see_holder, &c);
 	if (rc < 0)
@@ -432,9 +458,10 @@ int keep_settle(struct ch_engine *e, struct ch_bytes name)
 	rc = db_get(e, COL_JOB, name, &job);
 	if (rc == 0)
 		goto out; /* Its driver has yet to remove it. */
-	rc = rc == -ENOENT ? 0 : rc;
+	rc = rc == -ENOENT ? c.owed : rc;
+	/* Or one that it names no more. */
 	for (size_t i = 0; rc == 0 && i < e->n_peers; i++)
-		rc = outbox_has(e, &e->peers[i]->id, seq);
+		rc = outbox_has(e, &e->peers[i]->id, c.seq);
 	/* A certificate says that all it covers is gone: it is not for what
 	 * others still have. */
 	if (rc == 0 && !there && !c.others)
