@@ -14,6 +14,7 @@
  *	exchange.c  messages in, and their answers
  *	compose.c   messages out
  *	plan.c      which driver job is due
+ *	act.c       what is not settled, and when to look at it again
  *	wait.c      users who wait until it is done
  *
  * Convention: a function that returns int gives 0, or below zero when the

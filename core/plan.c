@@ -7,18 +7,17 @@
  *
  *	COL_JOB         the record says            then
  *	nothing         in, a spec                 apply
- *	begun           in, a spec                 apply again (it is idempotent)
- *	applied, older  in, another version        apply
- *	applied, same   in                         nothing; observe now and then
- *	any             not in, or no spec, or     withdraw, once grace is over
- *	                of a lineage that is gone
- *	any             in, another driver         withdraw with the old, then
- *	                                           apply with the new
- *	any             in, driver none            leave it: orphaned
- *	nothing         out                        say so: the OUT entry goes
+ *	begun           in, a spec                 apply again (it is
+ *idempotent) applied, older  in, another version        apply applied, same in
+ *nothing; observe now and then any             not in, or no spec, or withdraw,
+ *once grace is over of a lineage that is gone any             in, another
+ *driver         withdraw with the old, then apply with the new any in, driver
+ *none            leave it: orphaned nothing         out say so: the OUT entry
+ *goes
  *
  * A job is stored as begun in the batch that lets it out, so that after a
- * crash what is on the platform is known to be ours.
+ * crash it is known what may be on the platform. It is ours once the driver
+ * has confirmed that; before, only bytes that we wrote are.
  *
  * Absence is never removal: no record at all makes no job.
  *
@@ -28,298 +27,18 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/act.h"
 #include "core/check.h"
 #include "core/mem.h"
-#include "core/engine.h"
 #include "core/rng.h"
 
 #define RETRY_MIN_MS 1000u
 #define RETRY_MAX_MS 300000u
-#define LOOK_AGAIN_MS 2000u  /* Applied, but not healthy yet. */
-#define SCRUB_FIRST 512	     /* Records a round, in the first pass. */
-#define SCRUB_LATER 64	     /* Each SCRUB_STEP_MS, in later ones. */
+#define LOOK_AGAIN_MS 2000u /* Applied, but not healthy yet. */
+#define SCRUB_FIRST 512     /* Records a round, in the first pass. */
+#define SCRUB_LATER 64      /* Each SCRUB_STEP_MS, in later ones. */
 #define SCRUB_STEP_MS 640u
 #define SCRUB_REST_MS 60000u /* Between two passes. */
-
-struct removed {
-	struct removed *next;
-	uint64_t group_id, until_ms;
-	struct ch_id site;
-};
-
-struct act {
-	struct ch_bytes name; /* Behind the struct. */
-	uint64_t due_ms;      /* CH_NEVER: not in the heap. */
-	size_t heap_idx;
-
-	bool looking; /* On the list of those to be looked at. */
-	struct act *look_next;
-	bool queued; /* On the list of those that wait for a slot. */
-	struct act *slot_next;
-
-	uint64_t job; /* Running: its id; else 0. */
-	enum ch_verb verb;
-	struct stored_job asked; /* What it was asked; driver is not kept. */
-	struct ch_hash spec, patch; /* The bodies that it was handed. */
-
-	bool observe;
-	uint64_t look_again_ms; /* It was not healthy: not before then. */
-	uint64_t fresh_until_ms; /* 0: not held back. */
-	uint64_t withdraw_ms;	 /* Grace ends; 0: nothing to withdraw. */
-
-	uint32_t tries; /* Failed ones, of this verb and version. */
-	uint64_t retry_ms;
-	bool retry_never;
-	enum ch_verb tried;
-	struct version tried_version;
-
-	struct removed *removed;
-};
-
-/* The heap, by due_ms. */
-
-static void heap_swap(struct ch_engine *e, size_t i, size_t k)
-{
-	struct act *a = e->due[i], *b = e->due[k];
-
-	e->due[i] = b;
-	e->due[k] = a;
-	b->heap_idx = i;
-	a->heap_idx = k;
-}
-
-static void heap_up(struct ch_engine *e, size_t i)
-{
-	while (i && e->due[i]->due_ms < e->due[(i - 1) / 2]->due_ms) {
-		heap_swap(e, i, (i - 1) / 2);
-		i = (i - 1) / 2;
-	}
-}
-
-static void heap_down(struct ch_engine *e, size_t i)
-{
-	for (;;) {
-		size_t least = i, l = 2 * i + 1;
-
-		for (size_t k = l; k < l + 2 && k < e->n_due; k++)
-			if (e->due[k]->due_ms < e->due[least]->due_ms)
-				least = k;
-		if (least == i)
-			return;
-		heap_swap(e, i, least);
-		i = least;
-	}
-}
-
-static void undue(struct ch_engine *e, struct act *a)
-{
-	size_t i = a->heap_idx;
-
-	if (a->due_ms == CH_NEVER)
-		return;
-	a->due_ms = CH_NEVER;
-	heap_swap(e, i, e->n_due - 1);
-	e->n_due--;
-	if (i < e->n_due) {
-		heap_down(e, i);
-		heap_up(e, i);
-	}
-}
-
-/* Look at @a again by @ms, unless that happens earlier anyway. */
-static int due_by(struct ch_engine *e, struct act *a, uint64_t ms)
-{
-	if (ms >= a->due_ms)
-		return 0;
-	if (a->due_ms == CH_NEVER) {
-		if (e->n_due == e->alloc_due) {
-			size_t n = e->alloc_due ? 2 * e->alloc_due : 64;
-			struct act **v = mem_realloc(e->due, n * sizeof(*v));
-
-			if (!v)
-				return -ENOMEM;
-			e->due = v;
-			e->alloc_due = n;
-		}
-		a->heap_idx = e->n_due;
-		e->due[e->n_due++] = a;
-	}
-	a->due_ms = ms;
-	heap_up(e, a->heap_idx);
-	return 0;
-}
-
-static void look(struct ch_engine *e, struct act *a)
-{
-	if (a->looking)
-		return;
-	a->looking = true;
-	a->look_next = NULL;
-	*e->look_last = a;
-	e->look_last = &a->look_next;
-}
-
-/* It has a job for a driver, and all are busy. Looking at it again each round
- * would cost as much as there is to do, squared. */
-static void await_slot(struct ch_engine *e, struct act *a)
-{
-	if (a->queued)
-		return;
-	a->queued = true;
-	a->slot_next = NULL;
-	*e->slot_last = a;
-	e->slot_last = &a->slot_next;
-}
-
-static struct act *act_find(const struct ch_engine *e, struct ch_bytes name)
-{
-	return map_get(&e->acts, name);
-}
-
-static int act_get(struct ch_engine *e, struct ch_bytes name,
-		   struct act **ret_act)
-{
-	struct act *a = act_find(e, name);
-
-	if (!a) {
-		a = mem_alloc(sizeof(*a) + name.len);
-		if (!a)
-			return -ENOMEM;
-		memcpy(a + 1, name.p, name.len);
-		a->name = (struct ch_bytes){a + 1, name.len};
-		a->due_ms = CH_NEVER;
-		if (map_put(&e->acts, name, a) < 0) {
-			mem_free(a);
-			return -ENOMEM;
-		}
-	}
-	*ret_act = a;
-	return 0;
-}
-
-static void act_free(void *value)
-{
-	struct act *a = value;
-
-	while (a->removed) {
-		struct removed *x = a->removed;
-
-		a->removed = x->next;
-		mem_free(x);
-	}
-	mem_free(a);
-}
-
-void plan_release(struct ch_engine *e)
-{
-	map_release(&e->acts, act_free);
-	mem_free(e->due);
-}
-
-int plan_touch(struct ch_engine *e, struct ch_bytes name)
-{
-	struct act *a;
-	int rc = act_get(e, name, &a);
-
-	if (rc == 0)
-		look(e, a);
-	return rc;
-}
-
-int plan_fresh(struct ch_engine *e, struct ch_bytes name)
-{
-	struct act *a;
-	int rc = act_get(e, name, &a);
-
-	if (rc < 0)
-		return rc;
-	a->fresh_until_ms = e->now_ms + CHANGE_FRESH_MS;
-	return due_by(e, a, a->fresh_until_ms);
-}
-
-int plan_quiet(struct ch_engine *e, struct ch_bytes name)
-{
-	struct act *a = act_find(e, name);
-
-	if (a && a->fresh_until_ms) {
-		a->fresh_until_ms = 0;
-		look(e, a);
-	}
-	return 0;
-}
-
-bool plan_is_fresh(const struct ch_engine *e, struct ch_bytes name)
-{
-	const struct act *a = act_find(e, name);
-
-	return a && e->now_ms < a->fresh_until_ms;
-}
-
-int plan_removed(struct ch_engine *e, struct ch_bytes name, uint64_t group_id,
-		 const struct ch_id *site)
-{
-	struct removed *x;
-	struct act *a;
-	int rc = act_get(e, name, &a);
-
-	if (rc < 0)
-		return rc;
-	x = mem_alloc(sizeof(*x));
-	if (!x)
-		return -ENOMEM;
-	x->group_id = group_id;
-	x->site = *site;
-	x->until_ms = e->now_ms + e->cfg.grace_ms;
-	x->next = a->removed;
-	a->removed = x;
-	return due_by(e, a, x->until_ms);
-}
-
-size_t plan_removed_by(const struct ch_engine *e, struct ch_bytes name,
-		       uint64_t group_id, struct ch_id *v, size_t max)
-{
-	const struct act *a = act_find(e, name);
-	size_t n = 0;
-
-	for (const struct removed *x = a ? a->removed : NULL; x; x = x->next) {
-		bool have = false;
-
-		if (x->group_id != group_id || x->until_ms < e->now_ms)
-			continue;
-		for (size_t i = 0; i < n; i++)
-			have |= id_cmp(&v[i], &x->site) == 0;
-		if (!have && n < max)
-			v[n++] = x->site;
-	}
-	return n;
-}
-
-bool plan_is_in_grace(const struct ch_engine *e, struct ch_bytes name,
-		      const struct ch_id *site)
-{
-	const struct act *a = act_find(e, name);
-
-	for (const struct removed *x = a ? a->removed : NULL; x; x = x->next)
-		if (id_cmp(&x->site, site) == 0 && x->until_ms >= e->now_ms)
-			return true;
-	return false;
-}
-
-static void forget_removed(struct ch_engine *e, struct act *a)
-{
-	struct removed **at = &a->removed;
-
-	while (*at) {
-		struct removed *x = *at;
-
-		if (x->until_ms >= e->now_ms) {
-			at = &x->next;
-			continue;
-		}
-		*at = x->next;
-		mem_free(x);
-	}
-}
 
 /* Jobs. */
 
@@ -392,7 +111,8 @@ static int sight_open(struct ch_engine *e, struct ch_bytes name,
 	}
 	rc = db_get(e, COL_JOB, name, &s->job_buf);
 	s->has_job = rc == 0;
-	if (rc == 0 && stored_job_decode(strbuf_bytes(&s->job_buf), &s->job) < 0)
+	if (rc == 0 &&
+	    stored_job_decode(strbuf_bytes(&s->job_buf), &s->job) < 0)
 		return -EIO;
 	return rc == -ENOENT ? 0 : rc;
 }
@@ -434,12 +154,13 @@ static int say_state(struct ch_engine *e, struct act *a, struct sight *s,
 		else if (!version_equal(&r.healthy, &r.applied))
 			r.healthy = (struct version){0};
 		r.tries = a->tries;
-		r.next_try_ms = a->tries && !a->retry_never && !a->job
-					? e->wall_ms + (a->retry_ms > e->now_ms
-							 ? a->retry_ms -
-								   e->now_ms
-							 : 0)
-					: 0;
+		r.next_try_ms =
+			a->tries && !a->retry_never && !a->job
+				? e->wall_ms +
+					  (a->retry_ms > e->now_ms
+						   ? a->retry_ms - e->now_ms
+						   : 0)
+				: 0;
 		r.message = message;
 		if (state == STATE_IDLE || state == STATE_REMOVING) {
 			r.desired = (struct version){0};
@@ -505,20 +226,19 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 
 	if (!a->withdraw_ms) {
 		a->withdraw_ms = e->now_ms + e->cfg.grace_ms;
-		rc = s->in ? 0
-			   : say_state(e, a, s, STATE_REMOVING, ch_str(""));
+		rc = s->in ? 0 : say_state(e, a, s, STATE_REMOVING, ch_str(""));
 		if (rc < 0)
 			return rc;
 	}
 	if (e->now_ms < a->withdraw_ms)
-		return due_by(e, a, a->withdraw_ms);
+		return act_due(e, a, a->withdraw_ms);
 	if (must_wait(e, a, CH_WITHDRAW, &s->job.version))
-		return due_by(e, a, a->retry_ms);
+		return act_due(e, a, a->retry_ms);
 	if (a->tried != CH_WITHDRAW)
 		a->tries = 0;
 	rc = start_job(e, a, s, CH_WITHDRAW, &s->job.effective);
 	if (rc > 0)
-		await_slot(e, a);
+		act_await_slot(e, a);
 	return rc < 0 ? rc : 0;
 }
 
@@ -529,9 +249,9 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 	int rc;
 
 	if (must_wait(e, a, CH_APPLY, &s->version))
-		return a->retry_never ? 0 : due_by(e, a, a->retry_ms);
+		return a->retry_never ? 0 : act_due(e, a, a->retry_ms);
 	if (!free_slot(e)) {
-		await_slot(e, a);
+		act_await_slot(e, a);
 		return 0;
 	}
 	if (a->tried != CH_APPLY ||
@@ -631,8 +351,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (apart && (!s->want.any || !mine || other) && !(s->in && none))
 		return withdraw(e, a, s);
 	a->withdraw_ms = 0;
-	if (s->has_job && s->job.phase == JOB_ORPHANED &&
-	    (!s->in || !mine)) {
+	if (s->has_job && s->job.phase == JOB_ORPHANED && (!s->in || !mine)) {
 		/* Not ours to remove any more. */
 		rc = db_del(e, COL_JOB, a->name);
 		if (rc < 0)
@@ -669,7 +388,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 		return rc;
 	}
 	if (e->now_ms < a->fresh_until_ms)
-		return due_by(e, a, a->fresh_until_ms);
+		return act_due(e, a, a->fresh_until_ms);
 	if (!apart || s->job.phase != JOB_APPLIED ||
 	    !version_equal(&s->job.version, &s->version))
 		return apply(e, a, s);
@@ -683,14 +402,14 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (!a->observe)
 		return 0;
 	if (must_wait(e, a, CH_OBSERVE, &s->version))
-		return due_by(e, a, a->retry_ms);
+		return act_due(e, a, a->retry_ms);
 	if (e->now_ms < a->look_again_ms)
-		return due_by(e, a, a->look_again_ms);
+		return act_due(e, a, a->look_again_ms);
 	if (a->tried != CH_OBSERVE)
 		a->tries = 0;
 	rc = start_job(e, a, s, CH_OBSERVE, NULL);
 	if (rc > 0)
-		await_slot(e, a);
+		act_await_slot(e, a);
 	else if (rc == 0)
 		a->observe = false;
 	return rc < 0 ? rc : 0;
@@ -698,8 +417,8 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 
 static bool is_settled(const struct act *a)
 {
-	return !a->looking && !a->queued && !a->job &&
-	       a->due_ms == CH_NEVER && !a->removed && !a->tries;
+	return !a->looking && !a->queued && !a->job && a->due_ms == CH_NEVER &&
+	       !a->removed && !a->tries;
 }
 
 static void drop_if_settled(struct ch_engine *e, struct act *a)
@@ -715,8 +434,8 @@ static int look_at(struct ch_engine *e, struct act *a)
 	struct sight s;
 	int rc = 0;
 
-	undue(e, a);
-	forget_removed(e, a);
+	act_undue(e, a);
+	act_forget_removed(e, a);
 	if (a->fresh_until_ms && e->now_ms >= a->fresh_until_ms)
 		a->fresh_until_ms = 0;
 	if (!a->job) {
@@ -726,9 +445,9 @@ static int look_at(struct ch_engine *e, struct act *a)
 		sight_close(&s);
 	}
 	if (rc == 0 && a->fresh_until_ms)
-		rc = due_by(e, a, a->fresh_until_ms);
+		rc = act_due(e, a, a->fresh_until_ms);
 	for (struct removed *x = a->removed; rc == 0 && x; x = x->next)
-		rc = due_by(e, a, x->until_ms + 1);
+		rc = act_due(e, a, x->until_ms + 1);
 	if (!a->job && !a->looking && a->due_ms == CH_NEVER)
 		a->observe = false; /* There was nothing to observe. */
 	return rc;
@@ -755,7 +474,7 @@ static int scrub_one(void *arg, struct ch_bytes key, struct ch_bytes value)
 	if (s->rc < 0)
 		return s->rc;
 	a->observe = true;
-	look(s->e, a);
+	act_look(s->e, a);
 	strbuf_reset(&s->e->scrub);
 	strbuf_add(&s->e->scrub, key.p, key.len);
 	strbuf_add_char(&s->e->scrub, '\0'); /* The next key after it. */
@@ -806,8 +525,8 @@ int plan_run(struct ch_engine *e)
 	while (rc == 0 && e->n_due && e->due[0]->due_ms <= e->now_ms) {
 		struct act *a = e->due[0];
 
-		undue(e, a);
-		look(e, a);
+		act_undue(e, a);
+		act_look(e, a);
 	}
 	/* As many of those that wait as slots are free. */
 	for (size_t i = 0; i < CH_RUNNING_MAX && e->slot_first; i++) {
@@ -819,7 +538,7 @@ int plan_run(struct ch_engine *e)
 		if (!e->slot_first)
 			e->slot_last = &e->slot_first;
 		a->queued = false;
-		look(e, a);
+		act_look(e, a);
 	}
 	/* What is put back meanwhile is for the next round. */
 	list = e->look_first;
@@ -854,8 +573,9 @@ int plan_changed(struct ch_engine *e, struct ch_bytes name)
 	rc = act_get(e, name, &a);
 	if (rc == 0) {
 		a->observe = true;
-		a->retry_ms = e->now_ms; /* What stood in the way may be gone. */
-		look(e, a);
+		a->retry_ms =
+			e->now_ms; /* What stood in the way may be gone. */
+		act_look(e, a);
 	}
 	return rc;
 }
@@ -889,8 +609,8 @@ static int failed(struct ch_engine *e, struct act *a, struct sight *s,
 			return rc;
 		s->has_job = false;
 	}
-	if (a->verb == CH_APPLY && !version_equal(&a->tried_version,
-						  &s->version))
+	if (a->verb == CH_APPLY &&
+	    !version_equal(&a->tried_version, &s->version))
 		return 0; /* Another version is desired by now. */
 	if (a->verb == CH_OBSERVE) {
 		state = STATE_DEGRADED;
@@ -1007,6 +727,6 @@ int plan_ran(struct ch_engine *e, const struct ch_ran *ran)
 	if (rc == 0 && s.has_job)
 		rc = ran_job(e, a, &s, ran);
 	sight_close(&s);
-	look(e, a);
+	act_look(e, a);
 	return rc;
 }
