@@ -211,6 +211,8 @@ int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
 	rc = part_get(e, hash, &part);
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
+	if (no == 0 && part.len != len) /* Someone was wrong about it. */
+		part = (struct part){.kind = PART_COMING, .len = len};
 	if (part.kind != PART_COMING || part.len != len || part.next != no)
 		return 0;
 	rc = chunk_put(e, hash, no, bytes);

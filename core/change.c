@@ -544,11 +544,11 @@ static int restore(struct ch_engine *e, struct record *r,
 {
 	struct entry was;
 	size_t pos = 0;
-	int rc = clear(e, r);
+	int rc = clear(e, r), more = 0;
 
 	if (rc == 0)
 		rc = make(e, r, &t->lineage, user);
-	while (rc == 0 && image_next(t->image, &pos, &was) > 0) {
+	while (rc == 0 && (more = image_next(t->image, &pos, &was)) > 0) {
 		struct site_value value;
 		struct ch_id site;
 
@@ -575,7 +575,7 @@ static int restore(struct ch_engine *e, struct record *r,
 			break;
 		}
 	}
-	return rc;
+	return rc == 0 && more < 0 ? more : rc;
 }
 
 static int do_restore(struct ch_engine *e, const struct ch_submit *s)
@@ -607,6 +607,10 @@ static int do_restore(struct ch_engine *e, const struct ch_submit *s)
 	}
 	if (rc == 0)
 		rc = restore(e, &x.r, &t, s->user);
+	if (rc == -EPROTO) {
+		update_done(e, s->token, -EIO, "its record is damaged");
+		rc = 1;
+	}
 	if (rc == 0)
 		rc = edit_save(e, s, &x);
 	if (rc == 0)

@@ -68,6 +68,7 @@ static int on_ack(struct ch_engine *e, struct peer *p, const struct ch_frame *f)
 
 static void on_want(struct peer *p, const struct ch_frame *f)
 {
+
 	for (size_t i = 0; i < f->u.want.n; i++) {
 		bool have = false;
 
@@ -89,6 +90,7 @@ struct taker {
 	struct ch_want *missing;
 	size_t n_missing;
 	bool incomplete; /* Of the record at hand. */
+	bool full;	 /* Some record did not fit. */
 };
 
 static int look_for_body(void *arg, const struct body_ref *body)
@@ -116,6 +118,23 @@ static void refuse(struct ch_engine *e, const struct peer *p, const char *what)
 		      ch_str(""), "%s", what);
 }
 
+/* Writes of ours that we have not made: nobody can have seen them. Taken, they
+ * would cover, and so undo, what we write next. */
+static bool foretells(const struct ch_engine *e, const struct record *r)
+{
+	for (size_t i = 0; i < r->clock.n; i++) {
+		const struct actor *a = &r->clock.v[i].actor;
+
+		/* The nonces of one life grow by one: see engine_dot(). */
+		if (id_cmp(&a->site, &e->cfg.self) == 0 &&
+		    a->epoch == e->me.epoch &&
+		    a->nonce - e->me.nonce <= UINT16_MAX &&
+		    r->clock.v[i].seq > e->seq)
+			return true;
+	}
+	return false;
+}
+
 static int take_record(struct taker *t, struct ch_bytes bytes)
 {
 	struct ch_engine *e = t->e;
@@ -133,6 +152,10 @@ static int take_record(struct taker *t, struct ch_bytes bytes)
 	    (rc == 0 && name_check_resource(theirs.name, &err))) {
 		refuse(e, t->p, err.text);
 		rc = 0;
+		goto out;
+	}
+	if (rc == 0 && foretells(e, &theirs)) {
+		refuse(e, t->p, "a record with writes that were never made");
 		goto out;
 	}
 	if (rc == 0)
@@ -156,11 +179,13 @@ static int take_record(struct taker *t, struct ch_bytes bytes)
 		goto out;
 	if (!keep_fits(&merged, 4)) {
 		refuse(e, t->p, "a record that would grow too large here");
+		t->full = true;
 		goto out;
 	}
 	if (have && record_equal(&merged, &ours)) {
 		/* Nothing new; but do they know what we know? */
 		if (!record_equal(&ours, &theirs) &&
+		    resource_is_holder(&ours, &t->p->id) &&
 		    outbox_has(e, &t->p->id, seq) == 0)
 			rc = outbox_put(e, &t->p->id, OUT_RECORD, theirs.name,
 					0, seq);
@@ -269,7 +294,7 @@ static int take_batch(struct taker *t, const struct ch_frame *f,
 	}
 	if (rc == 0)
 		rc = store_cursor(t->e, t->p, f);
-	*ret_status = t->n_missing ? ACK_BODIES : ACK_OK;
+	*ret_status = t->n_missing ? ACK_BODIES : t->full ? ACK_FULL : ACK_OK;
 	return rc;
 }
 
@@ -335,6 +360,14 @@ static int identify(struct ch_engine *e, const struct ch_from *from,
 	p = member_find(e, &from->site);
 	if (!p) {
 		p = member_named(e, from->name);
+		if (p && !id_is_zero(&p->id) && !p->epoch) {
+			/* That id was hearsay; this one has a certificate. */
+			rc = db_del(e, COL_SITE,
+				    (struct ch_bytes){p->id.b, 16});
+			if (rc < 0)
+				return rc;
+			p->id = (struct ch_id){{0}};
+		}
 		if (p && !id_is_zero(&p->id)) {
 			*ret_status = 409;
 			update_notice(e, "refused", ch_str(""), from->name,

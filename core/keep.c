@@ -218,6 +218,21 @@ static int report_to(void *arg, const struct resource_site *s)
 			  p->again_seq);
 }
 
+/* Who sent it holds it, as he thinks; as we know it, he does not: he hears of
+ * that, or what he has would never go. */
+static int correct(struct pusher *p)
+{
+	int rc;
+
+	if (!p->from || !p->differs || resource_is_holder(p->r, p->from) ||
+	    !resource_is_holder(p->theirs, p->from))
+		return 0;
+	rc = outbox_has(p->e, p->from, p->seq);
+	return rc ? (rc < 0 ? rc : 0)
+		  : outbox_put(p->e, p->from, OUT_RECORD, p->r->name,
+			       p->old_seq, p->seq);
+}
+
 static int push(struct pusher *p)
 {
 	int rc;
@@ -227,6 +242,8 @@ static int push(struct pusher *p)
 		rc = resource_sites(p->r, push_to, p);
 	if (rc == 0 && p->old)
 		rc = resource_sites(p->old, part_from, p);
+	if (rc == 0)
+		rc = correct(p);
 	if (rc < 0 || !p->again || !p->report_seq)
 		return rc;
 	p->again_seq = outbox_next(p->e);

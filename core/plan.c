@@ -637,7 +637,9 @@ static int applied(struct ch_engine *e, struct act *a, struct sight *s,
 static int seen(struct ch_engine *e, struct act *a, struct sight *s,
 		const struct ch_ran *ran)
 {
-	bool current = version_equal(&s->job.version, &s->version) && s->in;
+	bool current = version_equal(&s->job.version, &s->version) && s->in &&
+		       ch_bytes_equal(s->job.driver, s->driver) &&
+		       !resource_is_split(&s->r);
 	enum state state = ran->healthy ? STATE_READY : STATE_APPLYING;
 	struct strbuf buf = STRBUF_INIT;
 	struct report r;

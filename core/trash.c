@@ -88,10 +88,13 @@ static int revive_one(void *arg, struct ch_bytes key, struct ch_bytes value)
 }
 
 /* What is there again leaves .trash. */
-static int revive(struct ch_engine *e, const struct record *r)
+static int revive(struct ch_engine *e, const struct record *r,
+		  const struct record *old)
 {
 	struct strbuf prefix = STRBUF_INIT;
 	struct reviver x = {e, r};
+	const struct entry *tomb;
+	size_t pos = 0;
 	int rc;
 
 	trash_prefix(r, &prefix);
@@ -99,6 +102,18 @@ static int revive(struct ch_engine *e, const struct record *r)
 	if (rc == 0)
 		rc = db_scan(e, COL_TRASH, strbuf_bytes(&prefix), ch_str(""),
 			     revive_one, &x);
+	/* What was put there in this very round, no scan finds. */
+	while (rc >= 0 && old && (tomb = record_next(old, ENTRY_TOMB, &pos))) {
+		if (!resource_has_lineage(r, &tomb->lineage))
+			continue;
+		strbuf_reset(&prefix);
+		trash_name(old, tomb, &prefix);
+		rc = strbuf_error(&prefix);
+		if (rc == 0)
+			rc = trash_drop(e, strbuf_bytes(&prefix));
+		if (rc == -ENOENT)
+			rc = 0;
+	}
 	strbuf_release(&prefix);
 	return rc;
 }
@@ -111,7 +126,7 @@ int trash_fill(struct ch_engine *e, const struct record *r,
 	int rc = 0;
 
 	if (resource_is_there(r))
-		return old && resource_is_there(old) ? 0 : revive(e, r);
+		return old && resource_is_there(old) ? 0 : revive(e, r, old);
 	while (rc == 0 && (tomb = record_next(r, ENTRY_TOMB, &pos)))
 		if (!old || resource_is_there(old) ||
 		    !vv_covers(&old->clock, &tomb->dot))

@@ -312,8 +312,17 @@ static int withdraw(struct directory *d, const struct job *job,
 
 	if (!job->owned) {
 		/* What a crash may have left of ours, but nothing else. */
-		if (hash_is_zero(&job->before))
-			return 0;
+		if (hash_is_zero(&job->before)) {
+			if (fstatat(at->fd, at->name, &st,
+				    AT_SYMLINK_NOFOLLOW) < 0 ||
+			    !S_ISREG(st.st_mode))
+				return 0;
+			return err_set(reterr, -EEXIST,
+				       "an apply was broken off, and whether "
+				       "%s/%s is ours is not known; remove it "
+				       "if it is, or move it away",
+				       at->root, at->name);
+		}
 		r = directory_look(at, &job->before, &look, reterr);
 		if (r < 0 || look.kind != DIRECTORY_SAME)
 			return r;
