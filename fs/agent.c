@@ -621,6 +621,9 @@ int agent_open(const struct config *cfg, const char *mountpoint,
 		r = agent_net_open(a, reterr);
 	if (r == 0)
 		r = agent_store_open(a, reterr);
+	/* Before anyone looks: this site is in the tree from the first. */
+	if (r == 0 && a->engine)
+		(void)agent_start_engine(a);
 	if (r == 0)
 		r = start_threads(a, reterr);
 	if (r < 0) {

@@ -133,7 +133,7 @@ static void run_round(struct agent *a, struct item *list)
 }
 
 /* CH_START, in a round of its own. */
-static int start_engine(struct agent *a)
+int agent_start_engine(struct agent *a)
 {
 	struct ch_event start = {.type = CH_START};
 	int r;
@@ -159,7 +159,7 @@ static void revive(struct agent *a)
 {
 	if (agent_now_ms() < a->retry_ms)
 		return;
-	if (agent_store_reopen(a) == 0 && start_engine(a) == 0)
+	if (agent_store_reopen(a) == 0 && agent_start_engine(a) == 0)
 		atomic_store(&a->ailing, 0);
 }
 
@@ -167,8 +167,6 @@ void *agent_loop(void *arg)
 {
 	struct agent *a = arg;
 
-	if (a->engine)
-		(void)start_engine(a);
 	while (!atomic_load(&a->stop)) {
 		struct item *list = take_all(a);
 

@@ -150,6 +150,8 @@ void agent_item_free(struct item *it);
 
 /* agent_loop.c */
 void *agent_loop(void *arg);
+/* The first round of a new engine. 0, or the store ails again. */
+int agent_start_engine(struct agent *a);
 /* The user's call is over; whoever comes second does nothing. */
 void agent_done(struct agent *a, uint64_t token, int err, const char *text);
 /* Who waits without end (CH_WAIT) waits for nothing: the engine is gone. */
