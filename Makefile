@@ -30,7 +30,7 @@ DEPS_BUILD := build-essential pkg-config libfuse3-dev libcurl4-openssl-dev \
 DEPS_RUN   := fuse3 procps
 DEPS_CHECK := clang libcmocka-dev bats jq python3-yaml mandoc curl strace \
 	vim ed nano rsync git inotify-tools iproute2 nftables openssl gnutls-bin \
-	libclang-rt-14-dev etcd-server psmisc sudo
+	libclang-rt-14-dev etcd-server psmisc sudo shellcheck e2fsprogs mount util-linux
 
 PKGS := fuse3 libcurl jansson yaml-0.1 rocksdb uuid libmicrohttpd gnutls nettle
 

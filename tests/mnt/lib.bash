@@ -317,11 +317,17 @@ site_restart() { # NAME [OPTION...]
 	site_up "$@"
 }
 
+# Below those that the kernel gives to whoever dials, or one may take it first.
 free_port() {
-	"$PYTHON" -c 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])'
+	"$PYTHON" -c 'import random, socket
+while True:
+    port = random.randrange(12000, 32000)
+    try:
+        socket.socket().bind(("127.0.0.1", port))
+        break
+    except OSError:
+        pass
+print(port)'
 }
 
 # Two sites on the loopback, without TLS: nantes and paris.
