@@ -6,6 +6,7 @@
 #include "core/engine.h"
 #include "core/name.h"
 #include "core/place.h"
+#include "core/rng.h"
 #include "core/wire.h"
 
 #define REMOVED_MAX 512 /* Sites that one deletion remembers. */
@@ -122,8 +123,8 @@ static int make(struct ch_engine *e, struct record *r,
 
 static struct ch_id new_lineage(struct ch_engine *e, struct ch_bytes name)
 {
-	/* Of our own life and a number never used twice: as unique as a
-	 * random one, and the same in each run of a simulation. */
+	/* Of our own life and a number never used twice, and of what nobody
+	 * else knows: the same in each run of a simulation. */
 	static const char domain[] = "cheops lineage 1\n";
 	struct strbuf sb = STRBUF_INIT;
 	struct ch_bytes part[3];
@@ -134,6 +135,7 @@ static struct ch_id new_lineage(struct ch_engine *e, struct ch_bytes name)
 	wire_put_u32(&sb, e->me.epoch);
 	wire_put_u32(&sb, e->me.nonce);
 	wire_put_u64(&sb, e->seq + 1);
+	wire_put_u64(&sb, rng_next(&e->rng));
 	part[0] = (struct ch_bytes){domain, sizeof(domain) - 1};
 	part[1] = strbuf_bytes(&sb);
 	part[2] = name;

@@ -68,7 +68,6 @@ static int on_ack(struct ch_engine *e, struct peer *p, const struct ch_frame *f)
 
 static void on_want(struct peer *p, const struct ch_frame *f)
 {
-
 	for (size_t i = 0; i < f->u.want.n; i++) {
 		bool have = false;
 
@@ -135,6 +134,25 @@ static bool foretells(const struct ch_engine *e, const struct record *r)
 	return false;
 }
 
+/*
+ * May @p be told what we know of a resource of which it sent @theirs? Who holds
+ * it, and who held it once and was not told that it does so no more: it knows
+ * the lineage, which nobody can guess.
+ */
+static bool may_know(const struct peer *p, const struct record *ours,
+		     const struct record *theirs)
+{
+	if (resource_is_holder(ours, &p->id))
+		return true;
+	for (size_t i = 0; i < theirs->n; i++)
+		for (size_t k = 0; k < ours->n; k++)
+			if (!id_is_zero(&theirs->v[i].lineage) &&
+			    id_cmp(&theirs->v[i].lineage,
+				   &ours->v[k].lineage) == 0)
+				return true;
+	return false;
+}
+
 static int take_record(struct taker *t, struct ch_bytes bytes)
 {
 	struct ch_engine *e = t->e;
@@ -185,7 +203,7 @@ static int take_record(struct taker *t, struct ch_bytes bytes)
 	if (have && record_equal(&merged, &ours)) {
 		/* Nothing new; but do they know what we know? */
 		if (!record_equal(&ours, &theirs) &&
-		    resource_is_holder(&ours, &t->p->id) &&
+		    may_know(t->p, &ours, &theirs) &&
 		    outbox_has(e, &t->p->id, seq) == 0)
 			rc = outbox_put(e, &t->p->id, OUT_RECORD, theirs.name,
 					0, seq);

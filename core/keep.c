@@ -324,7 +324,7 @@ static int announce(struct ch_engine *e, const struct record *r,
 	const struct entry *was = old ? resource_spec(old) : NULL;
 	bool there = resource_is_there(r);
 	bool was_there = old && resource_is_there(old);
-	size_t n = resource_versions(r), m = old ? resource_versions(old) : 0;
+	size_t n = resource_conflicts(r), m = old ? resource_conflicts(old) : 0;
 	struct pusher p = {.e = e, .r = r, .old = old};
 	struct version v = {0}, w = {0};
 	struct ch_bytes none = ch_str("");

@@ -53,6 +53,35 @@ size_t resource_versions(const struct record *r)
 	return n;
 }
 
+const struct entry *resource_hidden_patch(const struct record *r, size_t *pos)
+{
+	const struct entry *e, *other;
+
+	while ((e = record_next(r, ENTRY_PATCH, pos))) {
+		const struct entry *shown = record_get(r, ENTRY_PATCH, e->sub);
+		bool seen = false;
+		size_t at = 0;
+
+		while ((other = record_next(r, ENTRY_PATCH, &at)) && !seen)
+			seen = (other == shown || other < e) &&
+			       ch_bytes_equal(other->sub, e->sub) &&
+			       hash_cmp(&other->body.hash, &e->body.hash) == 0;
+		if (!seen)
+			return e;
+	}
+	return NULL;
+}
+
+size_t resource_conflicts(const struct record *r)
+{
+	size_t n = resource_versions(r), pos = 0, patches = 0;
+
+	while (resource_hidden_patch(r, &pos))
+		patches++;
+	n = n > 1 ? n : 0;
+	return patches ? n + patches + (n == 0) : n;
+}
+
 bool resource_is_split(const struct record *r)
 {
 	const struct entry *first, *e;

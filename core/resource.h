@@ -38,6 +38,11 @@ bool resource_is_there(const struct record *r);
 const struct entry *resource_spec(const struct record *r);
 /* Concurrent versions of different content; 1 or 0: no conflict. */
 size_t resource_versions(const struct record *r);
+/* Concurrent versions of patches that are not shown: walk them from place
+ * *pos on, as record_next(); those of equal content count once. */
+const struct entry *resource_hidden_patch(const struct record *r, size_t *pos);
+/* Versions that contradict each other, patches included; 0: no conflict. */
+size_t resource_conflicts(const struct record *r);
 /* The specs are of several lineages: two resources under one name. */
 bool resource_is_split(const struct record *r);
 /* The lineage that writes belong to; zero when there is none. */

@@ -395,6 +395,16 @@ static int each_conflict(const struct view *v, const struct record *r,
 	size_t pos = 0;
 	int rc = 0;
 
+	while (rc == 0 && (e = resource_hidden_patch(r, &pos))) {
+		/* One that said "no patch" has nothing to show but that. */
+		strbuf_reset(&name);
+		view_conflict_name(v, e, &name);
+		strbuf_add_str(&name, ".patch");
+		rc = strbuf_error(&name);
+		if (rc == 0)
+			rc = fn(arg, strbuf_bytes(&name), &e->body);
+	}
+	pos = 0;
 	while (rc == 0 && (e = record_next(r, ENTRY_SPEC, &pos))) {
 		if (!is_hidden(r, e))
 			continue;

@@ -121,7 +121,7 @@ static void judge(const struct record *r, bool in, const struct report *report,
 /* What stands above it: silence, and versions that contradict each other. */
 static void overrule(const struct record *r, struct row *row)
 {
-	size_t versions = resource_versions(r);
+	size_t versions = resource_conflicts(r);
 
 	if (row->heartbeat == HB_DEAD) {
 		row->last_state = row->state;
@@ -310,7 +310,7 @@ int view_state_text(const struct view *v, const struct record *r,
 	enum state worst = STATE_IDLE;
 	int rc = resource_sites(r, collect_row, &rows);
 
-	if (resource_versions(r) > 1)
+	if (resource_conflicts(r) > 1)
 		worst = STATE_CONFLICT;
 	for (size_t i = 0; i < rows.n; i++)
 		if (rows.v_rows[i].state < worst)

@@ -31,8 +31,8 @@ static void large_body(void **state)
 		0);
 	sees_state(w, A, "web", B, "ready");
 	has(w, B, "directory", "web", body.buf);
-	/* Half of it is lost, and it arrives nevertheless. */
-	w->o.loss = 400;
+	/* A third of it is lost, and it arrives nevertheless. */
+	w->o.loss = 200;
 	assert_int_equal(add(w, B, "web", "lyon"), 0);
 	sees_state(w, A, "web", C, "ready");
 	has(w, C, "directory", "web", body.buf);
