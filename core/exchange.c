@@ -137,12 +137,12 @@ static bool foretells(const struct ch_engine *e, const struct record *r)
 /*
  * May @p be told what we know of a resource of which it sent @theirs? Who holds
  * it, and who held it once and was not told that it does so no more: it knows
- * the lineage, which nobody can guess.
+ * the lineage, which nobody can guess. That all is gone is no secret.
  */
 static bool may_know(const struct peer *p, const struct record *ours,
 		     const struct record *theirs)
 {
-	if (resource_is_holder(ours, &p->id))
+	if (!ours->n || resource_is_holder(ours, &p->id))
 		return true;
 	for (size_t i = 0; i < theirs->n; i++)
 		for (size_t k = 0; k < ours->n; k++)
