@@ -111,7 +111,8 @@ static int make_engine(struct agent *a, struct err *reterr)
 	if (r < 0)
 		return r;
 	c.store_id = a->store_id;
-	c.seed = (uint64_t)c.epoch << 32 | c.nonce;
+	if (getrandom(&c.seed, sizeof(c.seed), 0) != (ssize_t)sizeof(c.seed))
+		return err_set(reterr, -EIO, "no random numbers");
 	return ch_engine_new(&c, &a->engine);
 }
 
