@@ -222,16 +222,17 @@ static void *watch(void *arg)
 static void watchdog_start(struct daemon *d, const char *mountpoint)
 {
 	static const char file[] = "/.version";
+	size_t len = strlen(mountpoint);
 	struct daemon_watchdog *w;
 	int period_ms = watchdog_period();
 
 	if (period_ms == 0)
 		return;
-	w = calloc(1, sizeof(*w) + strlen(mountpoint) + sizeof(file));
+	w = calloc(1, sizeof(*w) + len + sizeof(file));
 	if (!w)
 		return;
-	strcpy(w->path, mountpoint);
-	strcat(w->path, file);
+	memcpy(w->path, mountpoint, len);
+	memcpy(w->path + len, file, sizeof(file));
 	w->period_ms = period_ms;
 	w->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->stop < 0 || pthread_create(&w->thread, NULL, watch, w) > 0) {

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -192,11 +193,8 @@ void options_help(struct strbuf *out)
 
 		if (!o->help)
 			continue;
-		strcpy(name, o->name);
-		if (o->value) {
-			strcat(name, "=");
-			strcat(name, o->value);
-		}
+		snprintf(name, sizeof(name), "%s%s%s", o->name,
+			 o->value ? "=" : "", o->value ? o->value : "");
 		strbuf_addf(out, "  %-22s %s\n", name, o->help);
 	}
 }
