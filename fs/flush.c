@@ -4,30 +4,31 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PF_EXITING 0x4u /* Of the flags in /proc/PID/stat. */
 #define SIGKILL_BIT (1ull << 8)
 
-/* A whole file of /proc as a string; false: it cannot be read. */
+/* A whole file of /proc as a string; false: it cannot be read. Those that we
+ * read are made at once: what does not fill the buffer is all of it. */
 static bool read_text(int dir, const char *path, char *buf, size_t size)
 {
-	size_t len = 0;
 	ssize_t n;
 	int fd;
 
 	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	while (len < size - 1 && (n = read(fd, buf + len, size - 1 - len)) > 0)
-		len += (size_t)n;
+	n = read(fd, buf, size - 1);
 	close(fd);
-	buf[len] = '\0';
-	return len > 0;
+	buf[n > 0 ? n : 0] = '\0';
+	return n > 0;
 }
 
 /* The number behind "@key" at the start of a line. */
@@ -61,14 +62,30 @@ static uint64_t stat_field(const char *text, int i)
 	return p ? strtoull(p, NULL, 10) : 0;
 }
 
-/* Is that thread its process's first? A descriptor is to be had of no other. */
-static bool is_leader(pid_t tid)
+/* Is the thread of that stat line its process's first? The kernel tells them
+ * apart by this, too: no other thread's end is signalled to a parent. */
+static bool is_leader(const char *stat)
 {
-	int fd = (int)syscall(SYS_pidfd_open, tid, 0);
+	return stat_field(stat, 38) != UINT64_MAX; /* -1 */
+}
 
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
+/* Does that thread belong to that process? False where it cannot be seen. */
+static bool is_thread_of(pid_t tid, pid_t tgid)
+{
+	return tgid > 0 && tgkill(tgid, tid, 0) == 0;
+}
+
+static pid_t tgid_of(pid_t tid)
+{
+	char path[64], text[4096];
+	uint64_t n = 0;
+
+	if (is_thread_of(tid, tid))
+		return tid;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	if (read_text(AT_FDCWD, path, text, sizeof(text)))
+		find_number(text, "Tgid:", 10, &n);
+	return (pid_t)n;
 }
 
 /* As proc_of(); @text, of @size, then holds /proc/TID/stat of the thread. */
@@ -84,7 +101,7 @@ static struct proc look_at(pid_t tid, char *text, size_t size)
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
 	if (!read_text(AT_FDCWD, path, text, size))
 		return p;
-	if (is_leader(tid)) {
+	if (is_leader(text)) {
 		p.tgid = tid;
 		p.parent = (pid_t)stat_field(text, 4);
 		p.start = stat_field(text, 22);
@@ -110,7 +127,21 @@ struct proc proc_of(pid_t tid)
 	return look_at(tid, text, sizeof(text));
 }
 
-bool proc_lives(const struct proc *p)
+struct proc_then proc_then(pid_t tid)
+{
+	struct proc_then p = {.tgid = tid > 0 ? tgid_of(tid) : 0};
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+	struct timespec t;
+
+	/* Rounded down, as the kernel does it. */
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	p.when =
+		(uint64_t)t.tv_sec * hz + (uint64_t)t.tv_nsec * hz / 1000000000;
+	return p;
+}
+
+/* It is still there and is the same. */
+static bool proc_lives(const struct proc_then *p)
 {
 	char path[64], text[1024];
 
@@ -118,7 +149,7 @@ bool proc_lives(const struct proc *p)
 		return false;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)p->tgid);
 	return read_text(AT_FDCWD, path, text, sizeof(text)) &&
-	       stat_field(text, 22) == p->start;
+	       stat_field(text, 22) <= p->when;
 }
 
 uint64_t proc_number(const struct proc *p)
@@ -214,7 +245,8 @@ static bool holds_writable(pid_t tgid, const struct flush_question *q)
 	while (!holds && (n = getdents64(dir, list, sizeof(list))) > 0) {
 		for (ssize_t at = 0; at < n && !holds;) {
 			const struct dirent64 *de =
-				(const struct dirent64 *)(const void *)(list + at);
+				(const struct dirent64 *)(const void *)(list +
+									at);
 			uint64_t ino = 0, flags = 0;
 			ssize_t len;
 
@@ -245,20 +277,28 @@ static bool holds_writable(pid_t tgid, const struct flush_question *q)
 
 enum flush_verdict flush_judge(const struct flush_question *q)
 {
-	char stat[1024];
-	struct proc who;
+	char path[64], stat[1024];
+	pid_t tgid = 0;
 
 	if (q->tid <= 0)
 		return FLUSH_LAST;
-	who = look_at(q->tid, stat, sizeof(stat));
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)q->tid);
+	if (!read_text(AT_FDCWD, path, stat, sizeof(stat)))
+		stat[0] = '\0';
+	else if (is_leader(stat))
+		tgid = q->tid;
+	else if (is_thread_of(q->tid, q->opener.tgid))
+		tgid = q->opener.tgid;
+	else
+		tgid = tgid_of(q->tid);
 	if (is_dying_of_signal(stat)) {
-		if (q->wrote || who.tgid == q->opener.tgid)
+		if (q->wrote || tgid == q->opener.tgid)
 			return FLUSH_DISCARD;
 		return FLUSH_MORE;
 	}
-	if (who.tgid > 0 && holds_writable(who.tgid, q))
+	if (tgid > 0 && holds_writable(tgid, q))
 		return FLUSH_MORE;
-	if (q->opener.tgid != who.tgid && proc_lives(&q->opener) &&
+	if (q->opener.tgid != tgid && proc_lives(&q->opener) &&
 	    holds_writable(q->opener.tgid, q))
 		return FLUSH_MORE;
 	return FLUSH_LAST;

@@ -22,10 +22,16 @@ struct proc { /* A process, told apart from a later one of the same number. */
 	uint64_t start; /* In ticks since boot. 0: unknown. */
 };
 
+/* The process that had that number at a moment: who has it later started
+ * later. Costs a tenth of proc_of(). */
+struct proc_then {
+	pid_t tgid;   /* 0: there was none to be seen. */
+	uint64_t when; /* In ticks since boot. */
+};
+
 /* The process of a thread; .tgid is 0 when there is none to be seen. */
 struct proc proc_of(pid_t tid);
-/* It is still there and is the same. */
-bool proc_lives(const struct proc *p);
+struct proc_then proc_then(pid_t tid);
 /* One number for it. */
 uint64_t proc_number(const struct proc *p);
 /* SIGKILL is on its way to that thread: no one waits for the answer. */
@@ -37,11 +43,11 @@ bool proc_is_killed(pid_t tid);
 bool proc_makes_name(pid_t tid, bool dir);
 
 struct flush_question {
-	pid_t tid;             /* Who flushes. */
-	struct proc opener;    /* Who opened the file. */
-	bool wrote;            /* Who flushes has written to this handle. */
-	const char *base;      /* The file's name in its directory. */
-	uint64_t ino, ino_old; /* Its st_ino; before it was renamed, or 0. */
+	pid_t tid;               /* Who flushes. */
+	struct proc_then opener; /* Who opened the file. */
+	bool wrote;              /* Who flushes has written to this handle. */
+	const char *base;        /* The file's name in its directory. */
+	uint64_t ino, ino_old;   /* Its st_ino; before it was renamed, or 0. */
 };
 
 enum flush_verdict {

@@ -27,15 +27,16 @@ static int context_load(const struct view *v, const struct node_id *id,
 }
 
 /* A file that users may not write: the maker of its directory may seem to. */
-static bool is_sink(struct mnt *m, const struct node_id *id,
-		    const struct handle *h)
+static bool is_sink(struct mnt *m, const struct node_id *id, pid_t tid)
 {
+	struct proc opener;
 	bool sink;
 
 	if (id->kind == NODE_SINK)
 		return true;
+	opener = proc_of(tid);
 	mnt_lock(m);
-	sink = makers_has(&m->makers, &h->opener, id->name, id->site);
+	sink = makers_has(&m->makers, &opener, id->name, id->site);
 	mnt_unlock(m);
 	return sink;
 }
@@ -48,7 +49,7 @@ static int open_to_write(struct mnt *m, const struct view *v,
 	int r;
 
 	h->write = true;
-	h->opener = proc_of(ctx->pid);
+	h->opener = proc_then(ctx->pid);
 	owner_user(ctx->uid, h->user, sizeof(h->user));
 	if (id->kind == NODE_SCRATCH) {
 		mnt_lock(m);
@@ -58,7 +59,7 @@ static int open_to_write(struct mnt *m, const struct view *v,
 		return 0;
 	}
 	if (!render_is_writable(m, id)) {
-		h->sink = is_sink(m, id, h);
+		h->sink = is_sink(m, id, ctx->pid);
 		return h->sink ? 0
 			       : err_set(reterr, -EACCES,
 					 "this file can only be read");

@@ -39,7 +39,7 @@ struct handle {
 	bool killed;
 	bool committed; /* context is of before our own commit. */
 	int refused;    /* -EFBIG, from then on. */
-	struct proc opener;
+	struct proc_then opener;
 	uint64_t owners[HANDLE_OWNERS_MAX]; /* Lock owners that wrote. */
 	size_t n_owners;
 	size_t checked; /* Bytes that prefix checks have cost. */

@@ -257,6 +257,25 @@ print("line two")"""], stdout=f)
 f.close()
 assert p.wait() == 0'
 }
+@test "one open, one version: opened by a thread that has ended since" {
+	printf 'a\nb\nc\n' >"$N"
+	saves py '
+import os, subprocess, threading
+def start():
+	global fd
+	fd = os.open(m + "/web/spec", os.O_WRONLY | os.O_TRUNC)
+	os.write(fd, b"a\n")
+t = threading.Thread(target=start)
+t.start()
+t.join()
+subprocess.run(["echo", "b"], stdout=fd, check=True)
+def end():
+	os.write(fd, b"c\n")
+	os.close(fd)
+t = threading.Thread(target=end)
+t.start()
+t.join()'
+}
 
 @test "killed: a writer killed by a signal commits nothing" {
 	local sig
