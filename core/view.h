@@ -20,6 +20,7 @@ struct view {
 	const struct ch_reader *store; /* A snapshot. */
 	struct ch_id self;
 	uint64_t wall_ms; /* Now. */
+	uint64_t stamp;   /* Its owner's, who may tell moments by it. */
 };
 
 #define VIEW_OWNER_MAX 64

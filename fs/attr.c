@@ -161,8 +161,9 @@ static int64_t touch(struct node *n, const struct kind *k, const struct face *f)
 	return n->mtime_ns;
 }
 
-static void stat_fill(struct mnt *m, struct node *n, const struct kind *k,
-		      const struct face *f, struct stat *st)
+static void stat_fill(struct mnt *m, const struct view *v, struct node *n,
+		      const struct kind *k, const struct face *f,
+		      struct stat *st, double *timeout)
 {
 	const struct options *o = m->opts;
 	int64_t ns;
@@ -170,6 +171,9 @@ static void stat_fill(struct mnt *m, struct node *n, const struct kind *k,
 	memset(st, 0, sizeof(*st));
 	mnt_lock(m);
 	ns = touch(n, k, f);
+	if (*timeout > 0 && !mnt_view_is_fresh(m, v))
+		*timeout = 0;
+	n->cached |= *timeout > 0;
 	st->st_ino = n->id->hash;
 	st->st_nlink = k->dir ? 2 : 1;
 	if (!n->hashed && !k->loose)
@@ -242,6 +246,6 @@ int render_attr(struct mnt *m, const struct view *v, struct node *n,
 	} else if (k->source == SOURCE_SCRATCH) {
 		f.tag = (uint64_t)f.base_ns;
 	}
-	stat_fill(m, n, k, &f, ret_st);
+	stat_fill(m, v, n, k, &f, ret_st, ret_timeout);
 	return 0;
 }

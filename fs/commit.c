@@ -274,8 +274,8 @@ static void commit_end(struct parked *p, int err)
 	p->err = err;
 	sites = err == 0 && p->version && id->kind == NODE_SITES;
 	/* The size that the kernel has is of before. */
-	if (err == 0 && p->version && m->opts->attr_timeout > 0)
-		fuse_lowlevel_notify_inval_inode(m->se, n->no, -1, 0);
+	if (err == 0 && p->version)
+		mnt_stale(m, n);
 	if (sites) /* Directories came and went with it. */
 		notify_then(m->notify, id->name, commit_reply, p);
 	else

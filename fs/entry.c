@@ -19,7 +19,8 @@ int entry_take(struct mnt *m, const struct view *v, struct node *n,
 	e.ino = n->no;
 	mnt_lock(m);
 	/* A fresh inode at each lookup: so its name is kept for no time. */
-	if (n->id->kind != NODE_WAIT && n->id->kind != NODE_SITE_WAIT)
+	if (n->id->kind != NODE_WAIT && n->id->kind != NODE_SITE_WAIT &&
+	    mnt_view_is_fresh(m, v))
 		e.entry_timeout = m->opts->entry_timeout;
 	if (r == 0)
 		inode_looked_up(n);
@@ -145,7 +146,7 @@ void entry_scratch(fuse_req_t req, struct node *dir, const char *name,
 		fuse_reply_err(req, -r);
 		return;
 	}
-	r = agent_view_get(m->agent, &av);
+	r = mnt_view_get(m, &av);
 	if (r == 0) {
 		r = entry_take(m, &av.v, n, NULL, &e);
 		agent_view_put(m->agent, &av);

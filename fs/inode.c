@@ -278,8 +278,10 @@ void inode_forget(struct inodes *t, struct node *node, uint64_t n)
 	if (n > node->n_lookup)
 		n = node->n_lookup;
 	node->n_lookup -= n;
-	if (n > 0 && node->n_lookup == 0 && node != t->root)
+	if (n > 0 && node->n_lookup == 0 && node != t->root) {
+		node->cached = false;
 		inode_unref(t, node);
+	}
 }
 
 void inode_unhash(struct inodes *t, struct node *n)

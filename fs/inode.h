@@ -54,6 +54,7 @@ struct node {
 	uint64_t n_lookup;
 	uint32_t refs;
 	bool hashed;
+	bool cached; /* The kernel may keep its attributes: mnt_stale(). */
 	bool tagged, mtime_set; /* attr.c: these and what follows. */
 	uint64_t tag;
 	int64_t mtime_ns;

@@ -66,6 +66,40 @@ const struct node_id *mnt_id(struct mnt *m, struct node *n)
 	return id;
 }
 
+int mnt_view_get(struct mnt *m, struct agent_view *ret_view)
+{
+	uint64_t stamp = atomic_load(&m->n_stale);
+	int r;
+
+	r = agent_view_get(m->agent, ret_view);
+	if (r == 0)
+		ret_view->v.stamp = stamp;
+	return r;
+}
+
+bool mnt_view_is_fresh(struct mnt *m, const struct view *v)
+{
+	return v->stamp == atomic_load(&m->n_stale);
+}
+
+void mnt_stale(struct mnt *m, struct node *n)
+{
+	bool cached;
+
+	mnt_lock(m);
+	cached = n->cached;
+	n->cached = false;
+	mnt_unlock(m);
+	if (!cached)
+		return;
+	if (fuse_lowlevel_notify_inval_inode(m->se, n->no, -1, 0) < 0) {
+		mnt_lock(m);
+		/* It is just being told of it, or has forgotten it. */
+		n->cached |= n->n_lookup > 0;
+		mnt_unlock(m);
+	}
+}
+
 int64_t mnt_now_ns(void)
 {
 	struct timespec ts;
@@ -108,6 +142,8 @@ static void on_stale(void *arg, const struct ch_stale *s)
 {
 	struct mnt *m = arg;
 
+	/* Before it is looked at who has to hear of it. */
+	atomic_fetch_add(&m->n_stale, 1);
 	notify_stale(m->notify, s);
 }
 
@@ -215,6 +251,7 @@ int mount_run(struct agent *a, const struct options *opts,
 		.agent = a, .opts = opts, .ready = ready, .ready_arg = arg};
 	int r;
 
+	atomic_init(&m.n_stale, 1); /* A view without a stamp is not fresh. */
 	m.uid = getuid();
 	m.gid = getgid();
 	m.mounted_ns = mnt_now_ns();

@@ -18,7 +18,8 @@
 
 #define ITEMS_MAX 4096
 #define BUCKETS 1024
-#define WAKE_MS 20 /* Between signals to the FUSE thread that must end. */
+#define GLANCE_MAX 64 /* Nodes that who says what is stale looks at. */
+#define WAKE_MS 20    /* Between signals to the FUSE thread that must end. */
 
 struct item {
 	struct list link;
@@ -80,6 +81,52 @@ static bool is_queued(const struct notify *nt, size_t bucket,
 	return it != NULL;
 }
 
+/* May a content that changes bring such a name, or take it away? */
+static bool comes_with_content(enum node_kind k)
+{
+	return k == NODE_SPEC_JSON || k == NODE_CONFLICT;
+}
+
+/* What @site reports is not in the files of other sites; "": in all. */
+static bool is_beside(const struct node *n, const char *site)
+{
+	return site[0] && n->id->site[0] && strcmp(n->id->site, site) != 0;
+}
+
+/* Has the kernel something of @n or what is below it that a content makes
+ * old? Also true after @left nodes: that takes too long for who asks. */
+static bool is_known(const struct node *n, const char *site, size_t *left)
+{
+	if (is_beside(n, site))
+		return false;
+	if (n->cached || comes_with_content(n->id->kind) || *left == 0)
+		return true;
+	--*left;
+	for (struct list *l = n->children.next; l != &n->children; l = l->next)
+		if (is_known(LIST_ENTRY(l, struct node, sibling), site, left))
+			return true;
+	return false;
+}
+
+/* Most contents that change are cached by no kernel, and polled by nobody:
+ * the notifier sleeps through them. */
+static bool is_awaited(struct mnt *m, const struct ch_stale *s)
+{
+	size_t left = GLANCE_MAX;
+	const struct node *n;
+	bool awaited;
+
+	if (s->what != CH_STALE_CONTENT)
+		return true;
+	mnt_lock(m);
+	awaited = !list_is_empty(&m->polled);
+	n = awaited ? NULL : inode_find(&m->inodes, NODE_RESOURCE, s->name, "");
+	if (n)
+		awaited = is_known(n, s->site, &left);
+	mnt_unlock(m);
+	return awaited;
+}
+
 void notify_stale(struct notify *nt, const struct ch_stale *s)
 {
 	uint64_t h = inode_hash((uint64_t)s->what, s->name, strlen(s->name));
@@ -87,6 +134,8 @@ void notify_stale(struct notify *nt, const struct ch_stale *s)
 	struct item *it = NULL;
 	bool idle;
 
+	if (!is_awaited(nt->m, s))
+		return;
 	pthread_mutex_lock(&nt->lock);
 	idle = nt->n == 0 && !nt->everything && !nt->events;
 	if (!nt->everything && !is_queued(nt, bucket, s)) {
@@ -110,8 +159,14 @@ void notify_stale(struct notify *nt, const struct ch_stale *s)
 
 void notify_events(struct notify *nt)
 {
-	bool idle;
+	struct mnt *m = nt->m;
+	bool idle, polled;
 
+	mnt_lock(m);
+	polled = !list_is_empty(&m->polled);
+	mnt_unlock(m);
+	if (!polled)
+		return;
 	pthread_mutex_lock(&nt->lock);
 	idle = nt->n == 0 && !nt->everything && !nt->events;
 	nt->events = true;
@@ -150,16 +205,14 @@ struct nodes {
 	struct node **v;
 	size_t n, alloc;
 	bool bad;
-	const char *site; /* Collect no other site's; NULL: all. */
+	const char *site; /* Collect no other site's; "": all. */
 };
 
 static void collect(void *arg, struct node *n)
 {
 	struct nodes *set = arg;
 
-	if (!n->hashed)
-		return;
-	if (set->site && n->id->site[0] && strcmp(n->id->site, set->site) != 0)
+	if (!n->hashed || is_beside(n, set->site))
 		return;
 	if (set->n == set->alloc) {
 		size_t alloc = set->alloc ? set->alloc * 2 : 32;
@@ -204,8 +257,39 @@ static void tell_gone(struct mnt *m, struct node *n)
 	fuse_lowlevel_notify_inval_entry(m->se, parent, name, strlen(name));
 }
 
-static void tell_node(struct mnt *m, const struct view *v, struct node *n)
+/* The store, read only once it is asked for. */
+struct sight {
+	struct mnt *m;
+	struct agent_view av;
+	bool asked, open;
+};
+
+/* NULL: there is no memory for it. */
+static const struct view *sight_view(struct sight *s)
 {
+	if (!s->asked)
+		s->open = agent_view_get(s->m->agent, &s->av) == 0;
+	s->asked = true;
+	return s->open ? &s->av.v : NULL;
+}
+
+static void sight_release(struct sight *s)
+{
+	if (s->open)
+		agent_view_put(s->m->agent, &s->av);
+}
+
+static bool is_gone(struct sight *s, struct node *n)
+{
+	const struct view *v = sight_view(s);
+
+	return v && tree_still_there(s->m, v, n) == -ENOENT;
+}
+
+/* @content: no more has changed than that. */
+static void tell_node(struct sight *s, struct node *n, bool content)
+{
+	struct mnt *m = s->m;
 	bool hashed;
 
 	mnt_lock(m);
@@ -213,18 +297,19 @@ static void tell_node(struct mnt *m, const struct view *v, struct node *n)
 	mnt_unlock(m);
 	if (!hashed)
 		return;
-	if (tree_still_there(m, v, n) == -ENOENT)
+	if ((!content || comes_with_content(mnt_id(m, n)->kind)) &&
+	    is_gone(s, n))
 		tell_gone(m, n);
-	else if (!kind_of(mnt_id(m, n)->kind)->dynamic)
-		fuse_lowlevel_notify_inval_inode(m->se, n->no, -1, 0);
+	else
+		mnt_stale(m, n);
 }
 
 /* Look at all that is known below the node of that identity. */
-static void tell_subtree(struct mnt *m, const struct view *v,
-			 enum node_kind kind, const char *name,
-			 const char *site, const char *only_site)
+static void tell_subtree(struct sight *s, enum node_kind kind, const char *name,
+			 const char *site)
 {
-	struct nodes set = {.site = only_site};
+	struct nodes set = {.site = ""};
+	struct mnt *m = s->m;
 	struct node *n;
 
 	mnt_lock(m);
@@ -233,21 +318,43 @@ static void tell_subtree(struct mnt *m, const struct view *v,
 		inode_walk(n, collect, &set);
 	mnt_unlock(m);
 	for (size_t i = 0; i < set.n; i++)
-		tell_node(m, v, set.v[i]);
+		tell_node(s, set.v[i], false);
+	nodes_release(m, &set);
+}
+
+/* The same, of a resource in which only contents have changed; @site: what
+ * that site reports, unless "". */
+static void tell_content(struct sight *s, const char *name, const char *site)
+{
+	struct nodes set = {.site = site};
+	struct mnt *m = s->m;
+	struct node *n;
+
+	mnt_lock(m);
+	n = inode_find(&m->inodes, NODE_RESOURCE, name, "");
+	if (n)
+		inode_walk(n, collect, &set);
+	mnt_unlock(m);
+	for (size_t i = 0; i < set.n; i++)
+		tell_node(s, set.v[i], true);
 	nodes_release(m, &set);
 }
 
 static void tell_dir(struct mnt *m, enum node_kind kind)
 {
 	struct node *n;
-	uint64_t no;
 
 	mnt_lock(m);
 	n = inode_find(&m->inodes, kind, "", "");
-	no = n ? n->no : 0;
+	if (n)
+		inode_ref(n);
 	mnt_unlock(m);
-	if (no)
-		fuse_lowlevel_notify_inval_inode(m->se, no, -1, 0);
+	if (!n)
+		return;
+	mnt_stale(m, n);
+	mnt_lock(m);
+	inode_unref(&m->inodes, n);
+	mnt_unlock(m);
 }
 
 /* Does @s say something about the node @id? */
@@ -308,10 +415,11 @@ static void wake_node(struct mnt *m, const struct view *v, struct node *n)
 }
 
 /* @it: NULL: all of them; @events: only .events. */
-static void wake_polls(struct mnt *m, const struct view *v,
-		       const struct item *it, bool events)
+static void wake_polls(struct sight *s, const struct item *it, bool events)
 {
-	struct nodes set = {.site = NULL};
+	struct nodes set = {.site = ""};
+	const struct view *v;
+	struct mnt *m = s->m;
 
 	mnt_lock(m);
 	for (struct list *l = m->polled.next; l != &m->polled; l = l->next) {
@@ -332,36 +440,37 @@ static void wake_polls(struct mnt *m, const struct view *v,
 		}
 	}
 	mnt_unlock(m);
-	for (size_t i = 0; i < set.n; i++)
+	v = set.n > 0 ? sight_view(s) : NULL;
+	for (size_t i = 0; v && i < set.n; i++)
 		wake_node(m, v, set.v[i]);
 	nodes_release(m, &set);
 }
 
-static void tell_item(struct mnt *m, const struct view *v,
-		      const struct item *it)
+static void tell_item(struct sight *s, const struct item *it)
 {
+	struct mnt *m = s->m;
+
 	switch (it->what) {
 	case CH_STALE_CONTENT:
-		tell_subtree(m, v, NODE_RESOURCE, it->name, "",
-			     it->site[0] ? it->site : NULL);
+		tell_content(s, it->name, it->site);
 		break;
 	case CH_STALE_RESOURCE:
 	case CH_STALE_SITE:
 		atomic_fetch_add(&m->n_changes, 1);
-		tell_subtree(m, v, NODE_RESOURCE, it->name, "", NULL);
+		tell_subtree(s, NODE_RESOURCE, it->name, "");
 		tell_dir(m, NODE_ROOT);
 		break;
 	case CH_STALE_TRASH:
 		atomic_fetch_add(&m->n_changes, 1);
-		tell_subtree(m, v, NODE_TRASH, it->name, "", NULL);
+		tell_subtree(s, NODE_TRASH, it->name, "");
 		tell_dir(m, NODE_TRASHES);
 		break;
 	case CH_STALE_MEMBER:
-		tell_subtree(m, v, NODE_MEMBER, "", it->site, NULL);
+		tell_subtree(s, NODE_MEMBER, "", it->site);
 		tell_dir(m, NODE_MEMBERS);
 		break;
 	}
-	wake_polls(m, v, it, false);
+	wake_polls(s, it, false);
 }
 
 /* What is to be done, taken out of the queue. */
@@ -395,29 +504,25 @@ static void take_work(struct notify *nt, struct work *w)
  */
 static void do_work(struct notify *nt, struct work *w, bool tell)
 {
-	struct mnt *m = nt->m;
-	struct agent_view av;
-	bool readable;
+	struct sight s = {.m = nt->m};
 
-	readable = tell && agent_view_get(m->agent, &av) == 0;
-	if (readable && w->everything) {
-		tell_subtree(m, &av.v, NODE_ROOT, "", "", NULL);
-		wake_polls(m, &av.v, NULL, false);
+	if (tell && w->everything) {
+		tell_subtree(&s, NODE_ROOT, "", "");
+		wake_polls(&s, NULL, false);
 	}
-	if (readable && w->events)
-		wake_polls(m, &av.v, NULL, true);
+	if (tell && w->events)
+		wake_polls(&s, NULL, true);
 	while (!list_is_empty(&w->items)) {
 		struct item *it = LIST_ENTRY(w->items.next, struct item, link);
 
 		list_del(&it->link);
-		if (readable && (it->then || !w->everything))
-			tell_item(m, &av.v, it);
+		if (tell && (it->then || !w->everything))
+			tell_item(&s, it);
 		if (it->then)
 			it->then(it->arg);
 		free(it);
 	}
-	if (readable)
-		agent_view_put(m->agent, &av);
+	sight_release(&s);
 }
 
 static void maker_ended(struct notify *nt, int fd)

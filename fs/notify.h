@@ -27,7 +27,8 @@ void notify_loop_ended(struct notify *nt);
 /* Joins the thread; takes NULL. Nothing may wait for notify_then() any more. */
 void notify_free(struct notify *nt);
 
-/* From any thread, quick, without the mount's lock: something changed. */
+/* From any thread, quick, without the mount's lock: something changed. What no
+ * kernel has cached and nobody polls does not wake the notifier. */
 void notify_stale(struct notify *nt, const struct ch_stale *s);
 void notify_events(struct notify *nt);
 /* A maker was added to m->makers. */

@@ -51,6 +51,7 @@ struct mnt {
 	gid_t gid;
 	int64_t mounted_ns;
 	_Atomic uint64_t n_changes; /* Of resources: came, went. */
+	_Atomic uint64_t n_stale;   /* What was said to be stale; from 1. */
 	void (*ready)(void *arg);
 	void *ready_arg;
 	struct err *init_err;
@@ -85,6 +86,17 @@ static inline struct mnt *mnt_of(fuse_req_t req)
 struct node *mnt_node(struct mnt *m, fuse_ino_t ino);
 /* Its identity now (N4). */
 const struct node_id *mnt_id(struct mnt *m, struct node *n);
+
+/*
+ * What the kernel may keep. Its attributes are taken back by mnt_stale(), but
+ * only of a node that was given out for longer than the moment: node.cached.
+ * So that none is missed, whoever answers with attributes takes its view by
+ * mnt_view_get(); what went stale since then is given for no time at all.
+ */
+int mnt_view_get(struct mnt *m, struct agent_view *ret_view);
+bool mnt_view_is_fresh(struct mnt *m, const struct view *v);
+/* @n, which the caller holds, has other attributes now. Not with the lock. */
+void mnt_stale(struct mnt *m, struct node *n);
 
 int64_t mnt_now_ns(void); /* Wall clock. */
 int64_t mnt_monotonic_ms(void);

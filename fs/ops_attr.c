@@ -17,7 +17,7 @@ static int attr_now(struct mnt *m, struct node *n, struct stat *ret_st,
 	struct agent_view av;
 	int r;
 
-	r = agent_view_get(m->agent, &av);
+	r = mnt_view_get(m, &av);
 	if (r < 0)
 		return r;
 	r = render_attr(m, &av.v, n, NULL, ret_st, ret_timeout);

@@ -80,7 +80,7 @@ static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct node *n;
 	int r;
 
-	r = agent_view_get(m->agent, &av);
+	r = mnt_view_get(m, &av);
 	if (r == 0) {
 		if (is_being_made(req, dir, name) || is_removed(req, dir, name))
 			r = -ENOENT;
@@ -357,7 +357,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 
 	l.dir = mnt_node(m, ino);
 	l.buf = malloc(size ? size : 1);
-	r = l.buf ? agent_view_get(m->agent, &av) : -ENOMEM;
+	r = l.buf ? mnt_view_get(m, &av) : -ENOMEM;
 	if (r == 0) {
 		l.v = &av.v;
 		r = list_from(&l, dir_of(fi), off);

@@ -133,7 +133,7 @@ static void ll_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	struct agent_view av;
 	int r;
 
-	r = agent_view_get(m->agent, &av);
+	r = mnt_view_get(m, &av);
 	if (r == 0) {
 		r = create_node(req, &av.v, dir, name, mode, &fi->flags, &n);
 		if (r == 0)
