@@ -433,8 +433,8 @@ static int list_conflict(void *arg, struct ch_bytes name,
 	return l->fn(l->arg, name, NULL);
 }
 
-int view_conflicts(const struct view *v, struct ch_bytes name,
-		   view_name_fn *fn, void *arg)
+int view_conflicts(const struct view *v, struct ch_bytes name, view_name_fn *fn,
+		   void *arg)
 {
 	struct lister l = {v, fn, arg, {NULL, 0}};
 	struct record r;
@@ -720,8 +720,8 @@ static int resource_content(const struct view *v, enum view_file file,
 }
 
 int view_content(const struct view *v, enum view_file file,
-		 struct ch_bytes name, struct ch_bytes site,
-		 struct strbuf *out, struct err *reterr)
+		 struct ch_bytes name, struct ch_bytes site, struct strbuf *out,
+		 struct err *reterr)
 {
 	struct record r;
 	int rc;
@@ -778,21 +778,39 @@ int view_context(const struct view *v, struct ch_bytes name, enum ch_file file,
 	return rc < 0 ? rc : strbuf_error(out);
 }
 
-int view_driver(const struct view *v, struct ch_bytes name,
-		const char *driver_default, struct strbuf *out)
+void view_spec_of(const struct record *r, struct view_spec *ret)
 {
-	struct ch_bytes word = ch_str("");
+	const struct entry *shown = resource_spec(r);
+	struct ch_bytes word = resource_driver(r);
+	struct view_spec s = {.settled = false};
+	size_t pos = 0;
+
+	if (shown) {
+		s.shown = shown->body.hash;
+		s.settled = resource_versions(r) < 2 &&
+			    !record_next(r, ENTRY_TOMB, &pos);
+	}
+	/* A longer one is no driver's of any site. */
+	if (word.len && word.len < sizeof(s.driver))
+		memcpy(s.driver, word.p, word.len);
+	else if (word.len)
+		s.driver[0] = '?';
+	*ret = s;
+}
+
+int view_spec(const struct view *v, struct ch_bytes name,
+	      struct view_spec *ret_spec, struct strbuf *context)
+{
 	struct record r;
 	int rc;
 
 	record_init(&r);
 	rc = view_load(v, name, &r);
-	if (rc == 0)
-		word = resource_driver(&r);
-	if (word.len)
-		strbuf_add(out, word.p, word.len);
-	else
-		strbuf_add_str(out, driver_default);
+	if (rc == 0) {
+		if (context)
+			context_encode(&r, context);
+		view_spec_of(&r, ret_spec);
+	}
 	record_release(&r);
-	return rc == -ENOENT || rc == 0 ? strbuf_error(out) : rc;
+	return rc == 0 && context ? strbuf_error(context) : rc;
 }

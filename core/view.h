@@ -115,10 +115,15 @@ int view_length(const struct view *v, enum view_file file, struct ch_bytes name,
 int view_context(const struct view *v, struct ch_bytes name,
 		 enum ch_file file, struct ch_bytes site, struct strbuf *out);
 
-/* The driver that the resource has, or that a first spec of @body would get:
- * one of @cfg's names or "none". */
-int view_driver(const struct view *v, struct ch_bytes name,
-		const char *driver_default, struct strbuf *out);
+/* What has to be known of a resource before its spec is written. */
+struct view_spec {
+	bool settled;         /* These bytes again would be nothing new: */
+	struct ch_hash shown; /* ... the spec that is shown. */
+	char driver[264];     /* "": none has been chosen yet. */
+};
+/* Appends to @context, unless that is NULL, what view_context() would. */
+int view_spec(const struct view *v, struct ch_bytes name,
+	      struct view_spec *ret_spec, struct strbuf *context);
 
 /*
  * Is @body something that may be committed to @file; what the engine wants to
@@ -131,6 +136,10 @@ int view_prepare(const struct view *v, struct ch_bytes name, enum ch_file file,
 		 struct ch_bytes site, struct ch_bytes body,
 		 const char *const *drivers, size_t n_drivers,
 		 struct ch_prepared *ret_prepared, struct err *reterr);
+
+/* The same of a spec whose resource has been looked at. */
+int view_prepare_spec(const struct view_spec *spec, struct ch_bytes body,
+		      struct ch_prepared *ret_prepared, struct err *reterr);
 
 /* As a driver gets it: the spec body, changed by the patch body unless
  * @patch is zeros. Appended to @out. */

@@ -32,6 +32,8 @@ int view_trash_load(const struct view *v, struct ch_bytes trash,
 /* The spec in an image, the one that was shown: 0 or -ENOENT. */
 int view_image_get(struct ch_bytes image, uint16_t type, struct entry *ret);
 
+void view_spec_of(const struct record *r, struct view_spec *ret);
+
 /* Append a body. -EIO when a part of it is missing. */
 int view_body(const struct view *v, const struct body_ref *body,
 	      struct strbuf *out);

@@ -130,16 +130,13 @@ int view_spec_json(const struct view *v, const struct record *r,
 	return rc == -EINVAL ? -EIO : rc;
 }
 
-static int prepare_spec(const struct record *r, struct ch_bytes body,
+static int prepare_spec(const struct view_spec *spec, struct ch_bytes body,
 			struct ch_prepared *p)
 {
-	const struct entry *shown = r ? resource_spec(r) : NULL;
 	struct doc *d = NULL;
-	size_t pos = 0;
 	int rc;
 
-	if (shown && hash_cmp(&shown->body.hash, &p->hash) == 0 &&
-	    resource_versions(r) < 2 && !record_next(r, ENTRY_TOMB, &pos))
+	if (spec->settled && hash_cmp(&spec->shown, &p->hash) == 0)
 		return 1;
 	rc = doc_parse(body, &d, NULL);
 	if (rc == 0) {
@@ -230,16 +227,10 @@ static int check_site(void *arg, enum place_kind kind, struct ch_bytes name,
 	return rc;
 }
 
-int view_prepare(const struct view *v, struct ch_bytes name, enum ch_file file,
-		 struct ch_bytes site, struct ch_bytes body,
-		 const char *const *drivers, size_t n_drivers,
-		 struct ch_prepared *ret_prepared, struct err *reterr)
+/* What is asked of the bytes of all files. 1: nothing to do. */
+static int check_body(enum ch_file file, struct ch_bytes body,
+		      struct err *reterr)
 {
-	struct site_checker checker = {v, reterr};
-	struct ch_prepared p = {.syntax = 0};
-	struct record r;
-	int rc;
-
 	if (!body.len)
 		return 1;
 	if (body.len > CH_SPEC_MAX)
@@ -247,6 +238,37 @@ int view_prepare(const struct view *v, struct ch_bytes name, enum ch_file file,
 			       CH_SPEC_MAX);
 	if (file != CH_FILE_PATCH && !place_trim(body).len)
 		return err_set(reterr, -EINVAL, "there is nothing in it");
+	return 0;
+}
+
+int view_prepare_spec(const struct view_spec *spec, struct ch_bytes body,
+		      struct ch_prepared *ret_prepared, struct err *reterr)
+{
+	struct ch_prepared p = {.syntax = 0};
+	int rc = check_body(CH_FILE_SPEC, body, reterr);
+
+	if (rc != 0)
+		return rc;
+	hash_sum(&body, 1, &p.hash);
+	rc = prepare_spec(spec, body, &p);
+	if (rc >= 0)
+		*ret_prepared = p;
+	return rc;
+}
+
+int view_prepare(const struct view *v, struct ch_bytes name, enum ch_file file,
+		 struct ch_bytes site, struct ch_bytes body,
+		 const char *const *drivers, size_t n_drivers,
+		 struct ch_prepared *ret_prepared, struct err *reterr)
+{
+	struct site_checker checker = {v, reterr};
+	struct ch_prepared p = {.syntax = 0};
+	struct view_spec spec;
+	struct record r;
+	int rc = check_body(file, body, reterr);
+
+	if (rc != 0)
+		return rc;
 	record_init(&r);
 	rc = view_load(v, name, &r);
 	if (rc == 0 && (file == CH_FILE_SPEC || file == CH_FILE_PATCH))
@@ -254,7 +276,8 @@ int view_prepare(const struct view *v, struct ch_bytes name, enum ch_file file,
 	if (rc == 0) {
 		switch (file) {
 		case CH_FILE_SPEC:
-			rc = prepare_spec(&r, body, &p);
+			view_spec_of(&r, &spec);
+			rc = prepare_spec(&spec, body, &p);
 			break;
 		case CH_FILE_PATCH:
 			rc = prepare_patch(v, &r, site, body, &p, reterr);

@@ -385,45 +385,49 @@ static const struct platform_ops *driver_ops(struct agent *a, const char *name)
 	return NULL;
 }
 
+/* The driver that it has, or that a first spec would get. */
 static const struct platform_ops *driver_of(struct agent *a,
-					    const struct view *v,
-					    struct ch_bytes name)
+					    const struct view_spec *spec)
 {
-	struct strbuf word = STRBUF_INIT;
-	const struct platform_ops *ops = NULL;
+	return driver_ops(a, spec->driver[0] ? spec->driver
+					     : a->cfg->driver_default);
+}
 
-	if (view_driver(v, name, a->cfg->driver_default, &word) == 0)
-		ops = driver_ops(a, word.buf);
-	strbuf_release(&word);
-	return ops;
+int agent_prepare_spec(struct agent *a, const struct view_spec *spec,
+		       struct ch_bytes name, struct ch_bytes body,
+		       struct ch_prepared *ret_prepared, struct err *reterr)
+{
+	const struct platform_ops *ops;
+	int r = view_prepare_spec(spec, body, ret_prepared, reterr);
+
+	if (r != 0)
+		return r;
+	ops = driver_of(a, spec);
+	return ops ? ops->check(name, body, reterr) : 0;
 }
 
 int agent_prepare(struct agent *a, const struct view *v, struct ch_bytes name,
 		  enum ch_file file, struct ch_bytes site, struct ch_bytes body,
 		  struct ch_prepared *ret_prepared, struct err *reterr)
 {
-	const struct platform_ops *ops;
+	struct view_spec spec;
 	int r;
 
-	r = view_prepare(v, name, file, site, body, a->drivers, a->n_drivers,
-			 ret_prepared, reterr);
-	if (r != 0 || file != CH_FILE_SPEC)
-		return r;
-	ops = driver_of(a, v, name);
-	return ops ? ops->check(name, body, reterr) : 0;
+	if (file != CH_FILE_SPEC)
+		return view_prepare(v, name, file, site, body, a->drivers,
+				    a->n_drivers, ret_prepared, reterr);
+	r = view_spec(v, name, &spec, NULL);
+	return r < 0 ? r
+		     : agent_prepare_spec(a, &spec, name, body, ret_prepared,
+					  reterr);
 }
 
-int agent_check_prefix(struct agent *a, const struct view *v,
-		       struct ch_bytes name, enum ch_file file,
-		       struct ch_bytes body, struct err *reterr)
+int agent_check_prefix(struct agent *a, const struct view_spec *spec,
+		       struct ch_bytes name, struct ch_bytes body,
+		       struct err *reterr)
 {
-	const struct platform_ops *ops;
+	const struct platform_ops *ops = driver_of(a, spec);
 
-	if (file == CH_FILE_PATCH)
-		return doc_check_prefix(body, reterr);
-	if (file != CH_FILE_SPEC)
-		return 0;
-	ops = driver_of(a, v, name);
 	if (!ops || !ops->must_parse(name, body))
 		return 0;
 	return doc_check_prefix(body, reterr);

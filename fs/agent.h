@@ -66,11 +66,15 @@ void agent_quiet(struct agent *a, struct ch_bytes name);
 int agent_prepare(struct agent *a, const struct view *v, struct ch_bytes name,
 		  enum ch_file file, struct ch_bytes site, struct ch_bytes body,
 		  struct ch_prepared *ret_prepared, struct err *reterr);
-/* Could more bytes still make it right? -EINVAL: no, whatever follows. Only
- * where the driver of @name asks for more than bytes. */
-int agent_check_prefix(struct agent *a, const struct view *v,
-		       struct ch_bytes name, enum ch_file file,
-		       struct ch_bytes body, struct err *reterr);
+/* The same of a spec whose resource has been looked at. */
+int agent_prepare_spec(struct agent *a, const struct view_spec *spec,
+		       struct ch_bytes name, struct ch_bytes body,
+		       struct ch_prepared *ret_prepared, struct err *reterr);
+/* Could more bytes still make that spec right? -EINVAL: no, whatever follows.
+ * Only where the driver of @name asks for more than bytes. */
+int agent_check_prefix(struct agent *a, const struct view_spec *spec,
+		       struct ch_bytes name, struct ch_bytes body,
+		       struct err *reterr);
 
 /* The file error of a resource: remember, and append what is remembered.
  * @file: the path below the resource's directory. */

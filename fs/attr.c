@@ -171,7 +171,7 @@ static void stat_fill(struct mnt *m, const struct view *v, struct node *n,
 	memset(st, 0, sizeof(*st));
 	mnt_lock(m);
 	ns = touch(n, k, f);
-	if (*timeout > 0 && !mnt_view_is_fresh(m, v))
+	if (*timeout > 0 && !mnt_is_fresh(m, v->stamp, n->id->name))
 		*timeout = 0;
 	n->cached |= *timeout > 0;
 	st->st_ino = n->id->hash;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/doc.h"
 #include "core/name.h"
 #include "fs/handle.h"
 #include "fs/notify.h"
@@ -70,13 +71,23 @@ static int check_labels(struct ch_bytes body, struct err *reterr)
 	return 0;
 }
 
-static int prepare(struct mnt *m, const struct node_id *id,
-		   struct ch_bytes body, struct ch_prepared *ret_prepared,
-		   struct err *reterr)
+/* What was seen when the spec @id was opened is so still. @h may be NULL. */
+static bool is_as_seen(struct mnt *m, const struct handle *h,
+		       const struct node_id *id)
+{
+	return h && h->seen_id == id && mnt_is_fresh(m, h->seen_at, id->name);
+}
+
+static int prepare(struct mnt *m, const struct handle *h,
+		   const struct node_id *id, struct ch_bytes body,
+		   struct ch_prepared *ret_prepared, struct err *reterr)
 {
 	struct agent_view av;
 	int r;
 
+	if (is_as_seen(m, h, id))
+		return agent_prepare_spec(m->agent, &h->seen, ch_str(id->name),
+					  body, ret_prepared, reterr);
 	r = agent_view_get(m->agent, &av);
 	if (r < 0)
 		return err_set(reterr, r, "this site's store cannot be read");
@@ -113,30 +124,48 @@ static struct ch_bytes whole_lines(struct ch_bytes body)
 	return body;
 }
 
-int handle_check_part(struct mnt *m, const struct node_id *id,
-		      struct ch_bytes body, struct err *reterr)
+static int check_spec_part(struct mnt *m, const struct handle *h,
+			   const struct node_id *id, struct ch_bytes body,
+			   struct err *reterr)
+{
+	struct view_spec spec;
+	struct agent_view av;
+	int r;
+
+	if (is_as_seen(m, h, id))
+		return agent_check_prefix(m->agent, &h->seen, ch_str(id->name),
+					  body, reterr);
+	if (agent_view_get(m->agent, &av) < 0)
+		return 0; /* The commit will say it. */
+	r = view_spec(&av.v, ch_str(id->name), &spec, NULL);
+	agent_view_put(m->agent, &av);
+	return r < 0 ? 0
+		     : agent_check_prefix(m->agent, &spec, ch_str(id->name),
+					  body, reterr);
+}
+
+int handle_check_part(struct mnt *m, const struct handle *h,
+		      const struct node_id *id, struct ch_bytes body,
+		      struct err *reterr)
 {
 	struct ch_bytes lines = whole_lines(body);
 	struct ch_prepared prepared;
-	struct agent_view av;
 	int r = 0;
 
 	switch (id->kind) {
 	case NODE_SPEC:
+		r = check_spec_part(m, h, id, body, reterr);
+		break;
 	case NODE_SITE_PATCH:
-		if (agent_view_get(m->agent, &av) < 0)
-			return 0; /* The commit will say it. */
-		r = agent_check_prefix(m->agent, &av.v, ch_str(id->name),
-				       kind_of(id->kind)->file, body, reterr);
-		agent_view_put(m->agent, &av);
+		r = doc_check_prefix(body, reterr);
 		break;
 	case NODE_DRIVER_WORD:
 		if (lines.len > 0 || !may_become_driver(m, body))
-			r = prepare(m, id, body, &prepared, reterr);
+			r = prepare(m, h, id, body, &prepared, reterr);
 		break;
 	case NODE_SITES:
 		if (lines.len > 0)
-			r = prepare(m, id, lines, &prepared, reterr);
+			r = prepare(m, h, id, lines, &prepared, reterr);
 		break;
 	case NODE_MEMBER_ADDRESS:
 		if (lines.len > 0)
@@ -186,7 +215,7 @@ void handle_commit_body(struct mnt *m, const struct node_id *target,
 	int r;
 
 	if (k->by_write) {
-		r = prepare(m, target, body, &s.prepared, &err);
+		r = prepare(m, p->h, target, body, &s.prepared, &err);
 		s.op = CH_WRITE;
 		s.name = ch_str(target->name);
 		s.file = k->file;

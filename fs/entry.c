@@ -20,7 +20,7 @@ int entry_take(struct mnt *m, const struct view *v, struct node *n,
 	mnt_lock(m);
 	/* A fresh inode at each lookup: so its name is kept for no time. */
 	if (n->id->kind != NODE_WAIT && n->id->kind != NODE_SITE_WAIT &&
-	    mnt_view_is_fresh(m, v))
+	    mnt_is_fresh(m, v->stamp, n->id->name))
 		e.entry_timeout = m->opts->entry_timeout;
 	if (r == 0)
 		inode_looked_up(n);

@@ -18,6 +18,11 @@ static int context_load(const struct view *v, const struct node_id *id,
 	const struct kind *k = kind_of(id->kind);
 	int r = 0;
 
+	if (id->kind == NODE_SPEC) {
+		h->seen_at = v->stamp;
+		h->seen_id = id;
+		return view_spec(v, ch_str(id->name), &h->seen, &h->context);
+	}
 	if (k->by_write)
 		r = view_context(
 			v, ch_str(id->name), k->file,
@@ -431,7 +436,8 @@ static int check_part(struct mnt *m, struct handle *h, const struct node_id *id,
 	if (!h->append) {
 		if (!check_is_due(h, h->buf.len))
 			return 0;
-		return handle_check_part(m, id, strbuf_bytes(&h->buf), reterr);
+		return handle_check_part(m, h, id, strbuf_bytes(&h->buf),
+					 reterr);
 	}
 	if (agent_view_get(m->agent, &av) < 0)
 		return 0; /* The commit will say it. */
@@ -439,7 +445,7 @@ static int check_part(struct mnt *m, struct handle *h, const struct node_id *id,
 	agent_view_put(m->agent, &av);
 	strbuf_add(&whole, h->buf.buf, h->buf.len);
 	if (r == 0 && strbuf_error(&whole) == 0 && check_is_due(h, whole.len))
-		r = handle_check_part(m, id, strbuf_bytes(&whole), reterr);
+		r = handle_check_part(m, h, id, strbuf_bytes(&whole), reterr);
 	strbuf_release(&whole);
 	return r;
 }

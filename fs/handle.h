@@ -34,6 +34,9 @@ struct handle {
 	uint64_t append_at; /* Length at open of a spec that is appended to. */
 	/* Writers. */
 	struct strbuf buf, context;
+	struct view_spec seen; /* Of a spec: at open ... */
+	uint64_t seen_at;      /* ... in a view of that stamp. */
+	const struct node_id *seen_id;
 	bool dirty;
 	bool failed; /* What is in buf was refused. */
 	bool killed;
@@ -101,8 +104,9 @@ int handle_current(struct mnt *m, const struct node_id *id,
 		   struct strbuf *ret_body, struct strbuf *ret_context);
 
 /* What can be known of the bytes of a file before all are there. */
-int handle_check_part(struct mnt *m, const struct node_id *id,
-		      struct ch_bytes body, struct err *reterr);
+int handle_check_part(struct mnt *m, const struct handle *h,
+		      const struct node_id *id, struct ch_bytes body,
+		      struct err *reterr);
 
 /* Path of a file below its resource's directory, for its file error. */
 void handle_label(const struct node_id *id, struct strbuf *out);

@@ -77,9 +77,18 @@ int mnt_view_get(struct mnt *m, struct agent_view *ret_view)
 	return r;
 }
 
-bool mnt_view_is_fresh(struct mnt *m, const struct view *v)
+static _Atomic uint64_t *stale_at(struct mnt *m, const char *name)
 {
-	return v->stamp == atomic_load(&m->n_stale);
+	return &m->stale_at[inode_hash(0, name, strlen(name)) % MNT_STALE_N];
+}
+
+bool mnt_is_fresh(struct mnt *m, uint64_t stamp, const char *name)
+{
+	if (stamp == 0) /* Of a view that was not taken by mnt_view_get(). */
+		return false;
+	if (!name[0])
+		return stamp == atomic_load(&m->n_stale);
+	return atomic_load(stale_at(m, name)) <= stamp;
 }
 
 void mnt_stale(struct mnt *m, struct node *n)
@@ -143,7 +152,8 @@ static void on_stale(void *arg, const struct ch_stale *s)
 	struct mnt *m = arg;
 
 	/* Before it is looked at who has to hear of it. */
-	atomic_fetch_add(&m->n_stale, 1);
+	atomic_store(stale_at(m, s->name),
+		     atomic_fetch_add(&m->n_stale, 1) + 1);
 	notify_stale(m->notify, s);
 }
 
@@ -251,7 +261,7 @@ int mount_run(struct agent *a, const struct options *opts,
 		.agent = a, .opts = opts, .ready = ready, .ready_arg = arg};
 	int r;
 
-	atomic_init(&m.n_stale, 1); /* A view without a stamp is not fresh. */
+	atomic_init(&m.n_stale, 1);
 	m.uid = getuid();
 	m.gid = getgid();
 	m.mounted_ns = mnt_now_ns();

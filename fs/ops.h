@@ -28,6 +28,7 @@
 #include "fs/options.h"
 
 #define MNT_REMOVED_MAX 16
+#define MNT_STALE_N 512
 
 struct notify;
 struct reply_queue;
@@ -52,6 +53,8 @@ struct mnt {
 	int64_t mounted_ns;
 	_Atomic uint64_t n_changes; /* Of resources: came, went. */
 	_Atomic uint64_t n_stale;   /* What was said to be stale; from 1. */
+	/* What n_stale was at the last of those whose name falls there. */
+	_Atomic uint64_t stale_at[MNT_STALE_N];
 	void (*ready)(void *arg);
 	void *ready_arg;
 	struct err *init_err;
@@ -94,7 +97,9 @@ const struct node_id *mnt_id(struct mnt *m, struct node *n);
  * mnt_view_get(); what went stale since then is given for no time at all.
  */
 int mnt_view_get(struct mnt *m, struct agent_view *ret_view);
-bool mnt_view_is_fresh(struct mnt *m, const struct view *v);
+/* What was read of @name in a view of that stamp has not gone stale since, nor
+ * has, if @name is "", anything. */
+bool mnt_is_fresh(struct mnt *m, uint64_t stamp, const char *name);
 /* @n, which the caller holds, has other attributes now. Not with the lock. */
 void mnt_stale(struct mnt *m, struct node *n);
 

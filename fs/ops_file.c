@@ -49,7 +49,7 @@ static void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct handle *h;
 	int r;
 
-	r = agent_view_get(m->agent, &av);
+	r = mnt_view_get(m, &av);
 	if (r == 0) {
 		/* The kernel has a name that is gone: it looks again. */
 		r = tree_still_there(m, &av.v, n) == -ENOENT ? -ESTALE : 0;

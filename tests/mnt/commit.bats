@@ -373,6 +373,20 @@ assert p.wait() < 0' $sig
 		wait_for 10 state ready "$n"
 	done
 }
+@test "refused: by the driver of now, not of when it was opened" {
+	resource a.json '{}'
+	exec 5>"$M/a.json/spec"
+	echo none >"$M/a.json/driver"
+	echo '{]' >&5
+	exec 5>&-
+	holds "$M/a.json/spec" $'{]\n'
+	echo '{}' >"$M/a.json/spec"
+	exec 5>"$M/a.json/spec"
+	echo directory >"$M/a.json/driver"
+	bash -c 'echo "{]" >&5' || true
+	exec 5>&- || true
+	holds "$M/a.json/spec" $'{}\n'
+}
 @test "refused: a rename onto spec says so too" {
 	printf 'apiVersion: v1\nkind: [a,\n' >"$M/web/tmp"
 	errno_is EINVAL 'os.rename(m + "/web/tmp", m + "/web/spec")'
