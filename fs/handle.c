@@ -83,12 +83,17 @@ static int open_to_write(struct mnt *m, const struct view *v,
 	return r;
 }
 
+bool handle_needs_view(enum node_kind k, int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY || kind_of(k)->poll;
+}
+
 int handle_open(struct mnt *m, const struct view *v, struct node *n, int flags,
 		const struct fuse_ctx *ctx, struct handle **ret_handle,
 		struct err *reterr)
 {
 	const struct node_id *id = mnt_id(m, n);
-	struct node_more *more;
+	bool write = (flags & O_ACCMODE) != O_RDONLY;
 	struct handle *h;
 	int r = 0;
 
@@ -103,15 +108,16 @@ int handle_open(struct mnt *m, const struct view *v, struct node *n, int flags,
 	strbuf_init(&h->snap);
 	mnt_lock(m);
 	h->node = inode_ref(n);
-	more = inode_more(n);
-	if (more)
-		list_add_tail(&m->handles, &h->link);
-	mnt_unlock(m);
-	if (!more)
+	if (write && !inode_more(n)) /* Its commits wait there. */
 		r = -ENOMEM;
-	else if ((flags & O_ACCMODE) != O_RDONLY)
+	else if (write)
+		n->more->n_writers++;
+	h->counted = write && r == 0;
+	list_add_tail(&m->handles, &h->link);
+	mnt_unlock(m);
+	if (r == 0 && write)
 		r = open_to_write(m, v, id, flags, ctx, h, reterr);
-	else if (kind_of(id->kind)->poll)
+	else if (r == 0 && kind_of(id->kind)->poll)
 		r = render_meaning(m, v, id, &h->meaning);
 	if (r < 0) {
 		handle_close(m, h);
@@ -137,6 +143,8 @@ void handle_unref(struct mnt *m, struct handle *h)
 	last = --h->refs == 0;
 	if (last) {
 		list_del(&h->link);
+		if (h->counted)
+			inode_less(h->node);
 		inode_unref(&m->inodes, h->node);
 	}
 	mnt_unlock(m);
@@ -237,7 +245,7 @@ static int scratch_at(struct mnt *m, struct handle *h, size_t size, off_t off,
 
 	strbuf_reset(&h->snap);
 	mnt_lock(m);
-	s = h->node->more->scratch;
+	s = h->node->more ? h->node->more->scratch : NULL;
 	if (s && (uint64_t)off < s->data.len) {
 		len = s->data.len - (size_t)off;
 		if (len > size)
@@ -253,15 +261,12 @@ static int snapshot_take(struct mnt *m, const struct view *v,
 			 const struct node_id *id, struct handle *h)
 {
 	const struct kind *k = kind_of(id->kind);
-	uint64_t len;
-	int r = 0;
+	int r;
 
 	strbuf_reset(&h->snap);
 	h->snapped = false;
-	if (k->secret)
-		r = render_tag(m, v, h->node, id, &h->snap_tag, &len);
-	if (r == 0)
-		r = render_content(m, v, id, &h->snap, NULL);
+	h->snap_at = v->stamp;
+	r = render_content(m, v, id, &h->snap, NULL);
 	if (r < 0)
 		return r;
 	if (k->poll) {
@@ -286,13 +291,6 @@ static int snapshot_renew(struct mnt *m, const struct view *v,
 	bool grown;
 	int r;
 
-	if (kind_of(id->kind)->secret) {
-		uint64_t tag, len;
-
-		r = render_tag(m, v, h->node, id, &tag, &len);
-		if (r < 0 || tag == h->snap_tag)
-			return r;
-	}
 	r = render_content(m, v, id, &now, NULL);
 	if (r < 0) {
 		strbuf_release(&now);
@@ -302,17 +300,21 @@ static int snapshot_renew(struct mnt *m, const struct view *v,
 		memcmp(now.buf, h->snap.buf, h->snap.len) == 0;
 	if (grown || h->at_end) {
 		strbuf_swap(&h->snap, &now);
+		h->snap_at = v->stamp;
 		h->at_end = false;
-		if (kind_of(id->kind)->secret) {
-			uint64_t len;
-
-			r = render_tag(m, v, h->node, id, &h->snap_tag, &len);
-		}
 	} else {
 		h->at_end = true;
 	}
 	strbuf_release(&now);
 	return r;
+}
+
+/* What comes from a spec changes only with a word from the engine. */
+static bool is_at_end(struct mnt *m, const struct handle *h,
+		      const struct node_id *id, off_t off)
+{
+	return off > 0 && h->snapped && kind_of(id->kind)->secret &&
+	       mnt_is_fresh(m, h->snap_at, id->name);
 }
 
 int handle_read(struct mnt *m, struct handle *h, size_t size, off_t off,
@@ -329,8 +331,9 @@ int handle_read(struct mnt *m, struct handle *h, size_t size, off_t off,
 		return scratch_at(m, h, size, off, ret_bytes);
 	if (h->write && !h->append && !h->sink) {
 		from = &h->buf; /* It reads what it writes. */
-	} else if (off == 0 || !h->snapped || (size_t)off >= h->snap.len) {
-		r = agent_view_get(m->agent, &av);
+	} else if (off == 0 || !h->snapped ||
+		   ((size_t)off >= h->snap.len && !is_at_end(m, h, id, off))) {
+		r = mnt_view_get(m, &av);
 		if (r < 0)
 			return r;
 		if (off == 0 || !h->snapped)
@@ -502,7 +505,7 @@ int scratch_truncate(struct mnt *m, struct node *n, off_t size)
 	if ((uint64_t)size > SCRATCH_LEN_MAX)
 		return -EFBIG;
 	mnt_lock(m);
-	s = n->more->scratch;
+	s = n->more ? n->more->scratch : NULL;
 	if (s) {
 		strbuf_set_len(&s->data, (size_t)size);
 		s->mtime_ns = mnt_now_ns();

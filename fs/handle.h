@@ -31,6 +31,7 @@ struct handle {
 	struct node *node; /* Held. */
 	uint32_t refs;
 	bool write, append, sink;
+	bool counted; /* In n_writers of its node. */
 	uint64_t append_at; /* Length at open of a spec that is appended to. */
 	/* Writers. */
 	struct strbuf buf, context;
@@ -50,7 +51,7 @@ struct handle {
 	/* Readers. */
 	struct strbuf snap;
 	bool snapped, at_end;
-	uint64_t snap_tag;
+	uint64_t snap_at; /* The stamp of its view. */
 	struct events_cursor cursor;
 	/* poll() */
 	struct fuse_pollhandle *ph;
@@ -58,8 +59,10 @@ struct handle {
 	uint64_t meaning;      /* Of what was last read. */
 };
 
+/* Must there be a view to open a file of that kind with these flags? */
+bool handle_needs_view(enum node_kind k, int flags);
 /* Open @n. 0; -EACCES: read-only file; as agent_writable(); -EIO, -ENOMEM.
- * @view is read for what the writer sees now. */
+ * @v is read for what a writer, or who polls, sees now. */
 int handle_open(struct mnt *m, const struct view *v, struct node *n, int flags,
 		const struct fuse_ctx *ctx, struct handle **ret_handle,
 		struct err *reterr);

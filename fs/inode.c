@@ -335,6 +335,19 @@ struct node_more *inode_more(struct node *n)
 	return n->more;
 }
 
+void inode_less(struct node *n)
+{
+	struct node_more *more = n->more;
+
+	if (--more->n_writers > 0 || kind_is_scratch(n->id->kind) ||
+	    more->scratch)
+		return;
+	CHECK(more->n_commits == 0);
+	CHECK(list_is_empty(&more->waiting));
+	n->more = NULL;
+	free(more);
+}
+
 void inode_walk(struct node *n, inode_fn *fn, void *arg)
 {
 	fn(arg, n);

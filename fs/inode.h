@@ -43,6 +43,7 @@ struct node_more {
 	struct list waiting;     /* Commits that wait for their turn. */
 	size_t n_commits;        /* Under way. */
 	bool append;             /* One of them appends. */
+	size_t n_writers;        /* Handles that may commit. */
 	struct scratch *scratch; /* Of a NODE_SCRATCH... */
 };
 
@@ -106,6 +107,8 @@ int inode_become(struct inodes *t, struct node *n, struct node *parent,
 
 /* n->more, made if it is not there. NULL: no memory. */
 struct node_more *inode_more(struct node *n);
+/* One of its n_writers is gone: what nothing needs is freed. */
+void inode_less(struct node *n);
 
 /* Call @fn for each node below @n (itself too): it may not change the table. */
 typedef void inode_fn(void *arg, struct node *n);

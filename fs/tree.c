@@ -118,6 +118,14 @@ const char *tree_name_of(const struct node_id *id)
 	return id->site;
 }
 
+bool tree_is_always_there(const struct node_id *id)
+{
+	const struct kind *k = kind_of(id->kind);
+
+	return k->loose || (k->name && k->parent != NODE_TRASH &&
+			    id->kind != NODE_SPEC_JSON);
+}
+
 int tree_still_there(struct mnt *m, const struct view *v, struct node *n)
 {
 	const struct node_id *id = mnt_id(m, n), *dir;

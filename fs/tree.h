@@ -24,6 +24,8 @@ enum node_kind tree_kind_of(struct mnt *m, struct node *dir, const char *name);
 
 /* Is @n still in the tree: 0; -ENOENT; -EIO, -ENOMEM. And its name. */
 int tree_still_there(struct mnt *m, const struct view *v, struct node *n);
+/* Is it as long as its directory is? Then the above need not be asked. */
+bool tree_is_always_there(const struct node_id *id);
 const char *tree_name_of(const struct node_id *id);
 
 /* The names of a directory at one moment. */

@@ -421,6 +421,19 @@ put("web/spec", "second\n")
 assert os.pread(fd, 100, 2) == b"rst\n"
 assert os.pread(fd, 100, 0) == b"second\n"'
 }
+@test "reading: who is at the end sees what is added, and then what is new" {
+	py '
+fd = os.open(m + "/web/spec", os.O_RDONLY)
+assert os.read(fd, 100) == b"first\n"
+assert os.read(fd, 100) == b""
+assert os.read(fd, 100) == b""
+os.system("echo second >>" + m + "/web/spec")
+assert os.read(fd, 100) == b"second\n"
+assert os.read(fd, 100) == b""
+os.system("echo something else, and longer >" + m + "/web/spec")
+assert os.read(fd, 100) == b"" # the end of what it was
+assert os.read(fd, 100) == b"something else, and longer\n"[13:]'
+}
 @test "reading: what was written is there at once, size too" {
 	py '
 for i in range(200):
