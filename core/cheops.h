@@ -36,6 +36,7 @@
 
 #define CH_SPEC_MAX (8u * 1024u * 1024u)
 #define CH_NEVER UINT64_MAX
+#define CH_BEFORE_MAX 8 /* Broken-off applies that are kept, but the last. */
 
 struct ch_engine;
 
@@ -169,8 +170,10 @@ struct ch_job { /* For a driver here. */
 	struct ch_hash spec, patch;
 	uint8_t syntax;
 	struct ch_hash effective; /* OBSERVE: what should be there. */
-	struct ch_hash before;	  /* What an apply of whose end nothing is known
-				   * may have put there; zeros: none. */
+	/* What applies of whose end nothing is known may have put there, each
+	 * once; zeros among them: bytes that are not known either. */
+	struct ch_hash before[CH_BEFORE_MAX + 1];
+	size_t n_before;
 	bool secret;
 	struct ch_job *next;
 };

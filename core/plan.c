@@ -173,10 +173,42 @@ static int say_state(struct ch_engine *e, struct act *a, struct sight *s,
 	return rc;
 }
 
-/* @before: what an earlier job may have put there; NULL: nothing. 1: no slot
- * is free, so it waits; 0; below. */
+/* What the applies of @was may have put there, of whose end nothing is known,
+ * goes to @v, each once: never more than CH_BEFORE_MAX + 1. */
+static size_t broken_off(const struct stored_job *was, struct ch_hash *v)
+{
+	size_t n = was->n_before;
+	bool have = false;
+
+	if (was->ours)
+		return 0;
+	memcpy(v, was->before, n * sizeof(*v));
+	for (size_t i = 0; i < n; i++)
+		have |= hash_cmp(&v[i], &was->effective) == 0;
+	if (!have)
+		v[n++] = was->effective;
+	return n;
+}
+
+/* Its successor remembers as much. The first ones may be what is there, and so
+ * may the last: of too many one between them goes. */
+static void remember(struct stored_job *job, const struct stored_job *was)
+{
+	struct ch_hash v[CH_BEFORE_MAX + 1];
+	size_t n = broken_off(was, v);
+
+	if (n > CH_BEFORE_MAX) {
+		v[CH_BEFORE_MAX - 1] = v[CH_BEFORE_MAX];
+		n = CH_BEFORE_MAX;
+	}
+	memcpy(job->before, v, n * sizeof(*v));
+	job->n_before = n;
+}
+
+/* @was: the job before it; NULL: there was none. 1: no slot is free, so it
+ * waits; 0; below. */
 static int start_job(struct ch_engine *e, struct act *a, struct sight *s,
-		     enum ch_verb verb, const struct ch_hash *before)
+		     enum ch_verb verb, const struct stored_job *was)
 {
 	struct act **slot = free_slot(e);
 	struct ch_job *job;
@@ -197,8 +229,8 @@ static int start_job(struct ch_engine *e, struct act *a, struct sight *s,
 	job->lineage = s->job.lineage;
 	job->owned = s->job.ours;
 	job->effective = s->job.effective;
-	if (!s->job.ours && before)
-		job->before = *before;
+	if (was)
+		job->n_before = broken_off(was, job->before);
 	job->secret = s->want.secret;
 	if (verb == CH_APPLY) {
 		a->spec = s->want.spec.hash;
@@ -236,7 +268,7 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 		return act_due(e, a, a->retry_ms);
 	if (a->tried != CH_WITHDRAW)
 		a->tries = 0;
-	rc = start_job(e, a, s, CH_WITHDRAW, &s->job.effective);
+	rc = start_job(e, a, s, CH_WITHDRAW, &s->job);
 	if (rc > 0)
 		act_await_slot(e, a);
 	return rc < 0 ? rc : 0;
@@ -268,7 +300,9 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 				     : (struct ch_hash){{0}},
 		.ours = had && was.ours,
 	};
-	rc = start_job(e, a, s, CH_APPLY, had ? &was.effective : NULL);
+	if (had)
+		remember(&s->job, &was);
+	rc = start_job(e, a, s, CH_APPLY, had ? &was : NULL);
 	if (rc == 0)
 		rc = put_job(e, a->name, &s->job);
 	if (rc == 0)
@@ -628,6 +662,7 @@ static int applied(struct ch_engine *e, struct act *a, struct sight *s,
 	s->job.version = a->asked.version;
 	s->job.effective = ran->effective;
 	s->job.ours = true;
+	s->job.n_before = 0;
 	s->has_job = true;
 	a->tries = 0;
 	return put_job(e, a->name, &s->job);

@@ -88,13 +88,19 @@ void stored_job_encode(const struct stored_job *s, struct strbuf *sb)
 	wire_put_raw(sb, s->version.patch_vid.b, 32);
 	wire_put_raw(sb, s->effective.b, 32);
 	wire_put_u8(sb, s->ours);
+	if (!s->n_before) /* As it was before there was such a list. */
+		return;
+	wire_put_u8(sb, (uint8_t)s->n_before);
+	for (size_t i = 0; i < s->n_before; i++)
+		wire_put_raw(sb, s->before[i].b, 32);
 }
 
 int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
 {
 	struct wire w = wire_of(in);
-	struct stored_job s = {.phase = 0};
+	struct stored_job s;
 
+	memset(&s, 0, sizeof(s));
 	if (wire_u8(&w) != FORMAT)
 		return -EPROTO;
 	s.phase = wire_u8(&w);
@@ -104,6 +110,13 @@ int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
 	wire_copy(&w, s.version.patch_vid.b, 32);
 	wire_copy(&w, s.effective.b, 32);
 	s.ours = wire_u8(&w) != 0;
+	if (!w.bad && w.len) {
+		s.n_before = wire_u8(&w);
+		if (!s.n_before || s.n_before > CH_BEFORE_MAX)
+			return -EPROTO;
+	}
+	for (size_t i = 0; i < s.n_before; i++)
+		wire_copy(&w, s.before[i].b, 32);
 	if (!wire_done(&w) || s.phase < JOB_BEGUN || s.phase > JOB_ORPHANED)
 		return -EPROTO;
 	*ret_job = s;

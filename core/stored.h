@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/cheops.h"
 #include "core/id.h"
 #include "core/report.h"
 
@@ -56,6 +57,11 @@ struct stored_job {
 	struct version version;   /* What was asked for or is in force. */
 	struct ch_hash effective; /* Of its bytes; zeros while unknown. */
 	bool ours; /* The driver said once that what is there is ours. */
+	/* Until it said so: of the bytes of earlier applies that were begun,
+	 * and of whose end nothing is known. Zeros: bytes that are not known
+	 * either. */
+	struct ch_hash before[CH_BEFORE_MAX];
+	size_t n_before;
 };
 
 struct stored_trash {

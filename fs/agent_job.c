@@ -190,6 +190,7 @@ static void carry_out(struct agent *a, const struct ch_job *j)
 		.owned = j->owned,
 		.effective = j->effective,
 		.before = j->before,
+		.n_before = j->n_before,
 		.secret = j->secret,
 	};
 	int r = 0;

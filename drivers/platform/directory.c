@@ -48,8 +48,10 @@ struct job {
 	uint64_t id;
 	enum platform_verb verb;
 	bool owned, secret;
-	struct ch_hash effective, before;
-	struct ch_bytes spec; /* Behind the name, in the same memory. */
+	struct ch_hash effective;
+	const struct ch_hash *before; /* Behind the name, in the same memory. */
+	size_t n_before;
+	struct ch_bytes spec; /* Behind those. */
 	char name[];
 };
 
@@ -268,6 +270,16 @@ static const char *kind_text(mode_t mode)
 	return "no regular file";
 }
 
+/* Is what was seen there what a crash may have left of ours? */
+static bool is_left_over(const struct job *job,
+			 const struct directory_look *look)
+{
+	for (size_t i = 0; look->hashed && i < job->n_before; i++)
+		if (hash_cmp(&look->hash, &job->before[i]) == 0)
+			return true;
+	return false;
+}
+
 static int apply(const struct job *job, const struct directory_place *at,
 		 struct err *reterr)
 {
@@ -290,8 +302,7 @@ static int apply(const struct job *job, const struct directory_place *at,
 		return directory_keep(at, job->secret ? mode & 0700 : mode,
 				      reterr);
 	case DIRECTORY_DIFFERS:
-		if (!job->owned && !(look.hashed && !hash_is_zero(&job->before) &&
-				     hash_cmp(&look.hash, &job->before) == 0))
+		if (!job->owned && !is_left_over(job, &look))
 			return foreign(at, reterr);
 		return directory_put(at, job->spec, mode, true, reterr);
 	case DIRECTORY_OTHER:
@@ -303,19 +314,31 @@ static int apply(const struct job *job, const struct directory_place *at,
 		       at->root, at->name, kind_text(look.st.st_mode));
 }
 
+/* Or was an apply broken off, of bytes that nobody remembers? */
+static bool left_unknown(const struct job *job)
+{
+	for (size_t i = 0; i < job->n_before; i++)
+		if (hash_is_zero(&job->before[i]))
+			return true;
+	return !job->n_before;
+}
+
 static int withdraw(struct directory *d, const struct job *job,
 		    const struct directory_place *at, struct err *reterr)
 {
+	static const struct ch_hash unknown;
 	struct directory_look look;
 	struct stat st;
 	int r;
 
 	if (!job->owned) {
 		/* What a crash may have left of ours, but nothing else. */
-		if (hash_is_zero(&job->before)) {
-			if (fstatat(at->fd, at->name, &st,
-				    AT_SYMLINK_NOFOLLOW) < 0 ||
-			    !S_ISREG(st.st_mode))
+		r = directory_look(at, &unknown, &look, reterr);
+		if (r < 0)
+			return r;
+		if (!is_left_over(job, &look)) {
+			if (look.kind != DIRECTORY_DIFFERS ||
+			    !left_unknown(job))
 				return 0;
 			return err_set(reterr, -EEXIST,
 				       "an apply was broken off, and whether "
@@ -323,9 +346,6 @@ static int withdraw(struct directory *d, const struct job *job,
 				       "if it is, or move it away",
 				       at->root, at->name);
 		}
-		r = directory_look(at, &job->before, &look, reterr);
-		if (r < 0 || look.kind != DIRECTORY_SAME)
-			return r;
 	}
 	/* A folder or link of that name is not what was applied. */
 	if ((fstatat(at->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -559,9 +579,11 @@ static void directory_submit(struct platform *p, const struct platform_job *job)
 {
 	struct directory *d = directory_of(p);
 	size_t name_len = strlen(job->name) + 1;
+	size_t before_len = job->n_before * sizeof(*job->before);
 	struct job *copy;
+	char *to;
 
-	copy = malloc(sizeof(*copy) + name_len + job->spec.len);
+	copy = malloc(sizeof(*copy) + name_len + before_len + job->spec.len);
 	if (!copy) {
 		d->base.cb.done(
 			d->base.cb.arg, job->id,
@@ -576,12 +598,17 @@ static void directory_submit(struct platform *p, const struct platform_job *job)
 		.owned = job->owned,
 		.secret = job->secret,
 		.effective = job->effective,
-		.before = job->before,
-		.spec = {copy->name + name_len, job->spec.len},
 	};
 	memcpy(copy->name, job->name, name_len);
+	to = copy->name + name_len;
+	if (before_len > 0)
+		memcpy(to, job->before, before_len);
+	copy->before = (const struct ch_hash *)to; /* Of bytes alone. */
+	copy->n_before = job->n_before;
+	to += before_len;
 	if (job->spec.len > 0)
-		memcpy(copy->name + name_len, job->spec.p, job->spec.len);
+		memcpy(to, job->spec.p, job->spec.len);
+	copy->spec = (struct ch_bytes){to, job->spec.len};
 
 	pthread_mutex_lock(&d->lock);
 	list_add_tail(&d->jobs, &copy->link);

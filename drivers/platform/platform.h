@@ -32,9 +32,10 @@ struct platform_job {
 	struct ch_id lineage;  /* Whose objects these are. */
 	bool owned;            /* The store knows of an apply that was done, so
 				* what is there is ours. */
-	struct ch_hash before; /* Not owned, but an apply of this was begun, and
-				* a crash hid its end: such bytes are ours
-				* too. Zeros: none was. */
+	/* Not owned, but applies of these were begun, and a crash hid their
+	 * end: such bytes are ours too. Zeros: bytes that nobody remembers. */
+	const struct ch_hash *before;
+	size_t n_before;
 	struct ch_bytes spec;  /* APPLY: the effective spec. */
 	struct ch_hash effective; /* Its hash; OBSERVE: what should be there. */
 	bool secret;           /* Private: nothing of it in messages or

@@ -61,6 +61,7 @@ static void thing_set(struct site *s, const struct work *x,
 	t->len = bytes->len;
 	t->lineage = x->lineage;
 	t->orphan = false;
+	t->tampered = false;
 }
 
 struct proof *platform_proof(const struct site *s, struct ch_bytes name)
@@ -136,6 +137,26 @@ static void check_removal(struct site *s, const struct work *x)
 	record_release(&r);
 }
 
+/* A driver takes what a broken-off apply left for ours only by its bytes. */
+static void check_ours(struct site *s, const struct work *x,
+		       const struct ch_hash *want)
+{
+	const struct thing *t = platform_find(s, x->driver, x->name);
+	struct ch_hash h;
+
+	if (!t || t->orphan || t->tampered || x->owned)
+		return;
+	h = hash_of(t->bytes, t->len);
+	if (hash_cmp(&h, want) == 0)
+		return;
+	for (size_t i = 0; i < x->n_before; i++)
+		if (hash_is_zero(&x->before[i]) ||
+		    hash_cmp(&x->before[i], &h) == 0)
+			return;
+	world_fail(s->w, "%s: what is there of '%s' is ours, and not known",
+		   s->name, x->name);
+}
+
 static void apply(struct site *s, struct work *x)
 {
 	struct strbuf bytes = STRBUF_INIT;
@@ -152,6 +173,7 @@ static void apply(struct site *s, struct work *x)
 				   s->name, x->name, err.text);
 	} else {
 		x->ran.effective = hash_of(bytes.buf, bytes.len);
+		check_ours(s, x, &x->ran.effective);
 		thing_set(s, x, &bytes);
 	}
 	strbuf_release(&bytes);
@@ -252,6 +274,8 @@ static void begin(struct site *s, const struct ch_job *job)
 	x->patch = job->patch;
 	x->effective = job->effective;
 	x->owned = job->owned;
+	memcpy(x->before, job->before, sizeof(x->before));
+	x->n_before = job->n_before;
 	for (const struct work *y = s->works; y; y = y->next)
 		if (!y->dead && strcmp(y->name, x->name) == 0)
 			world_fail(w, "%s: two jobs for '%s' at once", s->name,
@@ -325,6 +349,7 @@ void platform_tamper(struct site *s, struct thing *t)
 		thing_remove(s, t);
 	} else {
 		free(t->bytes);
+		t->tampered = true;
 		t->bytes = strdup("tampered");
 		t->len = 8;
 	}

@@ -500,6 +500,40 @@ static void tampered(void **state)
 	end(w);
 }
 
+/* Applies that a crash broke off, one after the other: whichever of them is on
+ * the platform, it is ours (platform.c judges that). */
+static void broken_off(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 24; seed++) {
+		const struct world_options o = {
+			.seed = seed, .n_sites = 1, .job_ms = 3000};
+		size_t versions_of = 2 + seed % CH_BEFORE_MAX;
+		struct world *w = boot_with(&o);
+
+		assert_int_equal(make(w, A, "web"), 0);
+		assert_int_equal(add(w, A, "web", "nantes"), 0);
+		for (size_t i = 0; i < versions_of; i++) {
+			char text[20];
+
+			(void)snprintf(text, sizeof(text), "a: %zu\n", i);
+			assert_int_equal(spec(w, A, "web", text), 0);
+			world_quiet(w, A, "web");
+			world_run(w, 5);
+			world_crash(w, A);
+			world_start(w, A);
+			good(w);
+		}
+		sees_state(w, A, "web", A, "ready");
+		if (seed % 2) {
+			assert_int_equal(withdraw(w, A, "web", "nantes", 1), 0);
+			world_run(w, 20000);
+			has(w, A, "directory", "web", NULL);
+		}
+		end(w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -522,6 +556,7 @@ int main(void)
 		cmocka_unit_test(ailing_is_not_busy),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(tampered),
+		cmocka_unit_test(broken_off),
 	};
 
 	return cmocka_run_group_tests_name("engine", tests, NULL, NULL);

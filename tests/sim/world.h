@@ -74,6 +74,7 @@ struct thing { /* Something on a platform. */
 	size_t len;
 	struct ch_id lineage;
 	bool orphan; /* Left there on purpose. */
+	bool tampered; /* By somebody else. */
 };
 
 struct work { /* A job under way. */
@@ -86,6 +87,8 @@ struct work { /* A job under way. */
 	struct ch_id lineage;
 	struct ch_hash spec, patch, effective;
 	bool owned;
+	struct ch_hash before[CH_BEFORE_MAX + 1];
+	size_t n_before;
 	struct ch_ran ran; /* How it went, once it did. */
 	char *message;
 };

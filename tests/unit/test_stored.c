@@ -350,6 +350,35 @@ static void a_job_has_a_phase(void **state)
 	}
 }
 
+static void a_job_without_before_is_as_it_was(void **state)
+{
+	struct stored_job s = {.phase = JOB_BEGUN}, back;
+	struct strbuf old = STRBUF_INIT, sb = STRBUF_INIT;
+
+	(void)state;
+	s.driver = ch_str("directory");
+	stored_job_encode(&s, &old); /* Format 1 before there was a list. */
+	assert_int_equal(old.len, 1 + 1 + 2 + 9 + 16 + 3 * 32 + 1);
+	s.n_before = CH_BEFORE_MAX;
+	for (size_t i = 0; i < CH_BEFORE_MAX; i++)
+		s.before[i] = hash_of_text(i % 2 ? "odd" : "even");
+	stored_job_encode(&s, &sb);
+	assert_memory_equal(old.buf, sb.buf, old.len);
+	assert_int_equal(stored_job_decode(strbuf_bytes(&sb), &back), 0);
+	assert_int_equal(back.n_before, CH_BEFORE_MAX);
+	assert_memory_equal(back.before, s.before, sizeof(s.before));
+	/* Cut short, or with one too many. */
+	for (size_t len = old.len + 1; len < sb.len; len++)
+		assert_int_equal(stored_job_decode(
+					 (struct ch_bytes){sb.buf, len}, &back),
+				 -EPROTO);
+	sb.buf[old.len]++;
+	strbuf_add(&sb, s.before[0].b, 32);
+	assert_int_equal(stored_job_decode(strbuf_bytes(&sb), &back), -EPROTO);
+	strbuf_release(&sb);
+	strbuf_release(&old);
+}
+
 static void keys_sort_as_they_should(void **state)
 {
 	const struct ch_hash h = hash_of_text("abc");
@@ -398,6 +427,7 @@ int main(void)
 		TEST(states_have_words),
 		TEST(versions_are_words),
 		TEST(a_job_has_a_phase),
+		TEST(a_job_without_before_is_as_it_was),
 		TEST(keys_sort_as_they_should),
 	};
 

@@ -339,6 +339,34 @@ static void what_is_not_ours_stays(void **state)
 	expect(f, "web", "theirs", 0640);
 }
 
+static void what_was_broken_off_is_ours(void **state)
+{
+	struct fixture *f = *state;
+	struct ch_hash before[] = {hash_of("one"), hash_of("two"), {{0}}};
+	struct platform_job job = {.name = "web", .before = before};
+
+	/* Each of them, and nothing else. */
+	for (int i = 0; i < 3; i++) {
+		job.verb = PLATFORM_APPLY;
+		job.n_before = 2;
+		job.spec = ch_str("three");
+		job.effective = hash_of("three");
+		put(f, "web", i == 0 ? "one" : i == 1 ? "two" : "theirs");
+		assert_int_equal(run(f, job), i < 2 ? 0 : -EEXIST);
+		expect(f, "web", i < 2 ? "three" : "theirs", 0644);
+	}
+	job.verb = PLATFORM_WITHDRAW;
+	job.spec = ch_str("");
+	assert_int_equal(run(f, job), 0); /* Nothing of ours is there. */
+	expect(f, "web", "theirs", 0644);
+	job.n_before = 3; /* Or perhaps it is. */
+	assert_int_equal(run(f, job), -EEXIST);
+	expect(f, "web", "theirs", 0644);
+	put(f, "web", "two");
+	assert_int_equal(run(f, job), 0);
+	assert_false(is_there(f, "web"));
+}
+
 static void only_regular_files(void **state)
 {
 	struct fixture *f = *state;
@@ -663,6 +691,7 @@ int main(void)
 		TEST(applies_and_replaces),
 		TEST(a_secret_is_private),
 		TEST(what_is_not_ours_stays),
+		TEST(what_was_broken_off_is_ours),
 		TEST(only_regular_files),
 		TEST(observes),
 		TEST(withdraws_what_is_ours),
