@@ -187,16 +187,17 @@ int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
 	const struct body_ref ref = {*hash, len};
 	struct part part = {.kind = PART_COMING, .len = len};
 	uint64_t at = (uint64_t)no * CHUNK_LEN;
+	enum body_came came = BODY_PART;
 	uint32_t n;
 	bool good;
 	int rc;
 
 	if (!len || len > CH_SPEC_MAX || at >= len ||
 	    bytes.len != (len - at < CHUNK_LEN ? len - at : CHUNK_LEN))
-		return 0;
+		return BODY_NOT;
 	n = chunks_of(len);
 	if (body_has(e, &ref, &rc))
-		return 1;
+		return BODY_NOT;
 	if (rc < 0)
 		return rc;
 	if (n == 1) {
@@ -204,9 +205,9 @@ int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
 
 		hash_sum(&bytes, 1, &sum);
 		if (hash_cmp(&sum, hash) != 0)
-			return 0;
+			return BODY_SPOILED;
 		rc = body_put(e, hash, bytes);
-		return rc < 0 ? rc : 1;
+		return rc < 0 ? rc : BODY_WHOLE;
 	}
 	rc = part_get(e, hash, &part);
 	if (rc < 0 && rc != -ENOENT)
@@ -214,7 +215,7 @@ int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
 	if (no == 0 && part.len != len) /* Someone was wrong about it. */
 		part = (struct part){.kind = PART_COMING, .len = len};
 	if (part.kind != PART_COMING || part.len != len || part.next != no)
-		return 0;
+		return BODY_NOT;
 	rc = chunk_put(e, hash, no, bytes);
 	if (rc < 0)
 		return rc;
@@ -223,13 +224,14 @@ int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
 		rc = verify(e, hash, len, &good);
 		if (rc < 0)
 			return rc;
+		came = good ? BODY_WHOLE : BODY_SPOILED;
 		if (good)
 			part.kind = PART_SPARE;
 		else
 			part.next = 0;
 	}
 	rc = part_put(e, hash, &part);
-	return rc < 0 ? rc : 1;
+	return rc < 0 ? rc : (int)came;
 }
 
 static int sweep_add(struct ch_engine *e, const struct ch_hash *hash)
@@ -307,6 +309,7 @@ int body_sweep(struct ch_engine *e)
 			rc = part_put(e, &hash, NULL);
 		if (rc < 0)
 			return rc;
+		parcel_end(e, &hash);
 	}
 	if (e->n_sweep && looked == SWEEP_MAX)
 		update_by(e, e->now_ms);
@@ -360,6 +363,7 @@ static int ref_add(struct ch_engine *e, const struct ch_hash *hash,
 	if (rc == 0)
 		rc = db_put(e, COL_REF, strbuf_bytes(&key), ch_str(""));
 	strbuf_release(&key);
+	parcel_end(e, hash);
 	if (rc == 0)
 		rc = part_get(e, hash, &part);
 	if (rc == 0 && part.kind == PART_SPARE)

@@ -100,7 +100,7 @@ int compose_beat(struct compose *b)
 }
 
 void compose_ack(struct compose *b, uint32_t epoch, uint32_t nonce, uint64_t no,
-		 uint8_t status)
+		 uint8_t status, uint32_t retry_ms)
 {
 	struct ch_frame *f = add(b, FRAME_ACK);
 
@@ -108,6 +108,7 @@ void compose_ack(struct compose *b, uint32_t epoch, uint32_t nonce, uint64_t no,
 	f->u.ack.nonce = nonce;
 	f->u.ack.no = no;
 	f->u.ack.status = status;
+	f->u.ack.retry_ms = retry_ms;
 }
 
 int compose_wants(struct compose *b, const struct ch_want *wants, size_t n)
@@ -351,7 +352,7 @@ int compose_news(struct compose *b)
 
 	if (p->owe_ack) {
 		compose_ack(b, p->ack_epoch, p->ack_nonce, p->ack_no,
-			    p->ack_status);
+			    p->ack_status, p->ack_retry_ms);
 		rc = compose_wants(b, p->missing, p->n_missing);
 		if (rc < 0)
 			return rc;
@@ -440,7 +441,7 @@ static int poll_for_more(struct ch_engine *e, struct peer *p)
 	compose_hello(&b, COMPOSE_POLL_MS);
 	if (p->owe_ack) {
 		compose_ack(&b, p->ack_epoch, p->ack_nonce, p->ack_no,
-			    p->ack_status);
+			    p->ack_status, p->ack_retry_ms);
 		rc = compose_wants(&b, p->missing, p->n_missing);
 		p->owe_ack = false;
 		p->n_missing = 0;
@@ -511,10 +512,14 @@ static int pump_one(struct ch_engine *e, struct peer *p)
 			update_by(e, p->next_push_ms);
 	}
 	if (rc == 0 && p->held_token) {
-		if (now >= p->held_until_ms)
+		if (now >= p->held_until_ms) {
 			rc = compose_held(e, p, true);
-		else if (!dial && has_something(p))
-			rc = compose_held(e, p, false);
+		} else if (!dial && has_something(p)) {
+			if (now >= p->next_push_ms)
+				rc = compose_held(e, p, false);
+			else
+				update_by(e, p->next_push_ms);
+		}
 		if (p->held_token)
 			update_by(e, p->held_until_ms);
 	}

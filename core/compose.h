@@ -24,7 +24,7 @@ struct ch_message compose_message(const struct compose *b);
 void compose_hello(struct compose *b, uint32_t poll_ms);
 int compose_beat(struct compose *b);
 void compose_ack(struct compose *b, uint32_t epoch, uint32_t nonce, uint64_t no,
-		 uint8_t status);
+		 uint8_t status, uint32_t retry_ms);
 int compose_wants(struct compose *b, const struct ch_want *wants, size_t n);
 /* All that @p should hear from us now: an answer to its last batch, chunks, a
  * batch. 1 when there was something. */

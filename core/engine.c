@@ -28,6 +28,7 @@ int ch_engine_new(const struct ch_config *cfg, struct ch_engine **ret_engine)
 	e->db.store = cfg->store;
 	map_init(&e->db.overlay);
 	map_init(&e->acts);
+	map_init(&e->parcels);
 	strbuf_init(&e->scrub);
 	e->look_last = &e->look_first;
 	e->slot_last = &e->slot_first;
@@ -41,6 +42,7 @@ void ch_engine_free(struct ch_engine *e)
 		return;
 	db_release(&e->db);
 	plan_release(e);
+	parcel_release(e);
 	member_release(e);
 	wait_release(e);
 	mem_free(e->sweep);

@@ -6,6 +6,7 @@
  *	db.c        the store, with the round's own changes over it
  *	keep.c      records kept and let go
  *	body.c      bodies, likewise
+ *	parcel.c    how much of them came before what needs them
  *	trash.c     what was deleted, and can be restored
  *	change.c    what users ask for
  *	sites.c     the file sites, read and edited
@@ -78,6 +79,7 @@ struct ch_engine {
 	bool scrubbed;       /* All records were looked at once. */
 
 	struct waiter *waiters;
+	struct map parcels; /* Hash -> struct parcel. */
 	struct ch_hash *sweep; /* Bodies that perhaps nobody needs. */
 	size_t n_sweep, alloc_sweep;
 };
@@ -159,7 +161,13 @@ bool body_has(struct ch_engine *e, const struct body_ref *body, int *ret_rc);
 /* Store a body that came whole. */
 int body_put(struct ch_engine *e, const struct ch_hash *hash,
 	     struct ch_bytes body);
-/* A chunk from a site. 1: taken; 0: not wanted or wrong; below. */
+enum body_came {
+	BODY_NOT,     /* It is here already, or this is not its next piece. */
+	BODY_PART,    /* Stored; more is missing. */
+	BODY_WHOLE,   /* Stored; it was the last piece. */
+	BODY_SPOILED, /* All pieces are there, and do not make that body. */
+};
+/* A chunk from a site. enum body_came, or below. */
 int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
 	       uint64_t len, struct ch_bytes bytes);
 /* First chunk of @body that is not here. */
@@ -175,6 +183,16 @@ int body_move_image(struct ch_engine *e, struct ch_bytes who,
  * is needed. */
 int body_start(struct ch_engine *e);
 int body_sweep(struct ch_engine *e); /* At the start of a round. */
+
+/* parcel.c */
+/* May so much more come from @p? */
+bool parcel_fits(const struct peer *p, uint64_t bytes);
+/* So much of that body is stored now, and came from @from last. */
+int parcel_set(struct ch_engine *e, const struct ch_hash *hash,
+	       struct peer *from, uint64_t bytes);
+/* It is needed, or gone. */
+void parcel_end(struct ch_engine *e, const struct ch_hash *hash);
+void parcel_release(struct ch_engine *e);
 
 /* trash.c */
 /* Tombstones that @old (NULL: none) did not have go to .trash, unless @r lives

@@ -66,8 +66,30 @@ static int on_ack(struct ch_engine *e, struct peer *p, const struct ch_frame *f)
 	}
 }
 
-static void on_want(struct peer *p, const struct ch_frame *f)
+/* Whoever asks for the same again did not get it, or had no use for it. */
+static void mark_wants(struct ch_engine *e, struct peer *p,
+		       const struct ch_frame *f)
 {
+	uint64_t mark = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < f->u.want.n; i++) {
+		const struct ch_want *w = &f->u.want.v[i];
+
+		for (size_t k = 0; k < sizeof(w->body.b); k++)
+			mark = (mark ^ w->body.b[k]) * 0x100000001b3u;
+		mark = (mark ^ w->chunk) * 0x100000001b3u;
+	}
+	if (mark == p->wants_mark)
+		compose_back_off(e, p, 0);
+	else
+		p->backoff_ms = 0;
+	p->wants_mark = mark;
+}
+
+static void on_want(struct ch_engine *e, struct peer *p,
+		    const struct ch_frame *f)
+{
+	mark_wants(e, p, f);
 	for (size_t i = 0; i < f->u.want.n; i++) {
 		bool have = false;
 
@@ -90,6 +112,12 @@ struct taker {
 	size_t n_missing;
 	bool incomplete; /* Of the record at hand. */
 	bool full;	 /* Some record did not fit. */
+	bool crowded;	 /* Some body did not. */
+	uint32_t retry_ms;
+	/* Bodies that the records of the message name, once that was asked. */
+	const struct ch_message *msg;
+	struct map named;
+	bool has_named;
 };
 
 static int look_for_body(void *arg, const struct body_ref *body)
@@ -115,6 +143,17 @@ static void refuse(struct ch_engine *e, const struct peer *p, const char *what)
 {
 	update_notice(e, "refused", ch_str(""), ch_str(p->name), NULL,
 		      ch_str(""), "%s", what);
+}
+
+#define REFUSED_SAY_MS 60000u /* The same is said so often at most. */
+
+/* What @p is refused with each message is not worth a line each. */
+static bool may_say(struct ch_engine *e, struct peer *p)
+{
+	if (p->refused_ms && e->now_ms - p->refused_ms < REFUSED_SAY_MS)
+		return false;
+	p->refused_ms = e->now_ms;
+	return true;
 }
 
 /* Writes of ours that we have not made: nobody can have seen them. Taken, they
@@ -285,6 +324,52 @@ static int store_cursor(struct ch_engine *e, struct peer *p,
 	return rc;
 }
 
+#define ASK_MIN_MS 250u
+#define ASK_MAX_MS 10000u
+#define ASK_SAY 6 /* So often in vain is worth a line. */
+
+/*
+ * Ask @t->p for what its batch lacks. What was asked for twice, and brought
+ * nothing, is asked for later and later: any piece that comes makes it as it
+ * was, but after a body that was another than it should be only a whole one
+ * does.
+ */
+static void ask(struct taker *t, uint8_t *status)
+{
+	struct ch_engine *e = t->e;
+	struct peer *p = t->p;
+	uint64_t pause_ms = 0;
+
+	if (!t->n_missing) {
+		p->fruitless = 0;
+		p->n_asked = 0;
+		return;
+	}
+	if (t->crowded || !parcel_fits(p, CHUNK_LEN)) {
+		if (may_say(e, p))
+			refuse(e, p, "more bodies than may come before what "
+				     "needs them");
+		t->n_missing = 0;
+		t->retry_ms = ASK_MAX_MS;
+		*status = ACK_FULL;
+		return;
+	}
+	for (uint32_t i = 2; i <= p->fruitless && pause_ms < ASK_MAX_MS; i++)
+		pause_ms = pause_ms ? 2 * pause_ms : ASK_MIN_MS;
+	if (e->now_ms < p->asked_ms + pause_ms) {
+		t->n_missing = 0;
+		t->retry_ms = (uint32_t)(p->asked_ms + pause_ms - e->now_ms);
+		*status = ACK_BUSY;
+		return;
+	}
+	if (++p->fruitless == ASK_SAY)
+		refuse(e, p, "a record whose bodies do not come");
+	p->asked_ms = e->now_ms;
+	for (size_t i = 0; i < t->n_missing; i++)
+		p->asked[i] = t->missing[i].body;
+	p->n_asked = t->n_missing;
+}
+
 static bool is_stale(const struct peer *p, const struct ch_frame *f)
 {
 	if (f->u.batch.epoch != p->got_epoch)
@@ -313,7 +398,115 @@ static int take_batch(struct taker *t, const struct ch_frame *f,
 	if (rc == 0)
 		rc = store_cursor(t->e, t->p, f);
 	*ret_status = t->n_missing ? ACK_BODIES : t->full ? ACK_FULL : ACK_OK;
+	ask(t, ret_status);
 	return rc;
+}
+
+static int add_named(void *arg, const struct body_ref *body)
+{
+	struct taker *t = arg;
+
+	return map_put(&t->named,
+		       (struct ch_bytes){body->hash.b, sizeof(body->hash.b)},
+		       t);
+}
+
+/* The bodies of a record that will be looked at, when it is its turn. */
+static int name_bodies(struct taker *t, struct ch_bytes bytes)
+{
+	struct strbuf ours = STRBUF_INIT;
+	struct ch_engine *e = t->e;
+	struct record r;
+	int rc;
+
+	record_init(&r);
+	rc = record_decode(bytes, &r, NULL);
+	if (rc == 0 && !resource_is_holder(&r, &e->cfg.self))
+		rc = db_get(e, COL_RECORD, r.name, &ours);
+	if (rc == 0)
+		rc = resource_bodies(&r, add_named, t);
+	strbuf_release(&ours);
+	record_release(&r);
+	return rc == -EPROTO || rc == -ENOENT ? 0 : rc;
+}
+
+/* 1 when a record of this very message needs that body; 0; below. */
+static int is_named(struct taker *t, const struct ch_hash *hash)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !t->has_named && rc == 0 && i < t->msg->n; i++) {
+		const struct ch_frame *f = &t->msg->v[i];
+
+		if (f->type != FRAME_BATCH)
+			continue;
+		t->has_named = true;
+		if (is_stale(t->p, f))
+			break;
+		for (size_t k = 0; rc == 0 && k < f->u.batch.n; k++)
+			if (f->u.batch.v[k].kind == ITEM_RECORD)
+				rc = name_bodies(t, f->u.batch.v[k].bytes);
+	}
+	if (rc < 0)
+		return rc;
+	return map_get(&t->named,
+		       (struct ch_bytes){hash->b, sizeof(hash->b)}) != NULL;
+}
+
+static bool was_asked(const struct peer *p, const struct ch_hash *hash)
+{
+	for (size_t i = 0; i < p->n_asked; i++)
+		if (hash_cmp(&p->asked[i], hash) == 0)
+			return true;
+	return false;
+}
+
+/* What nobody asked for, and no record needs, is not stored. */
+static int take_chunk(struct taker *t, const struct ch_frame *f)
+{
+	const struct ch_hash *hash = &f->u.chunk.body;
+	struct ch_engine *e = t->e;
+	struct peer *p = t->p;
+	uint64_t end = (uint64_t)f->u.chunk.no * CHUNK_LEN +
+		       f->u.chunk.bytes.len;
+	int rc = was_asked(p, hash) ? 1 : is_named(t, hash);
+
+	if (rc < 0)
+		return rc;
+	if (!rc) {
+		p->n_unasked++;
+		if (may_say(e, p))
+			update_notice(e, "refused", ch_str(""), ch_str(p->name),
+				      NULL, ch_str(""),
+				      "pieces of bodies that nobody asked for; "
+				      "%llu so far",
+				      (unsigned long long)p->n_unasked);
+		return 0;
+	}
+	if (!parcel_fits(p, f->u.chunk.bytes.len)) {
+		t->crowded = true;
+		return 0;
+	}
+	rc = body_chunk(e, hash, f->u.chunk.no, f->u.chunk.len,
+			f->u.chunk.bytes);
+	if (rc < 0)
+		return rc;
+	switch ((enum body_came)rc) {
+	case BODY_NOT:
+		return 0;
+	case BODY_SPOILED:
+		p->spoiled = true;
+		return 0;
+	case BODY_WHOLE:
+		p->spoiled = false;
+		p->fruitless = 0;
+		break;
+	case BODY_PART:
+		if (!p->spoiled)
+			p->fruitless = 0;
+		break;
+	}
+	return parcel_set(e, hash, p, end);
 }
 
 /*
@@ -428,6 +621,8 @@ static int take_frames(struct taker *t, const struct ch_message *msg,
 
 	*ret_batch = NULL;
 	*ret_beat = false;
+	t->msg = msg;
+	map_init(&t->named);
 	for (size_t i = 0; rc >= 0 && i < msg->n; i++) {
 		const struct ch_frame *f = &msg->v[i];
 
@@ -448,14 +643,14 @@ static int take_frames(struct taker *t, const struct ch_message *msg,
 			rc = member_news(t->e, f->u.beat.v, f->u.beat.n);
 			break;
 		case FRAME_WANT:
-			on_want(t->p, f);
+			on_want(t->e, t->p, f);
 			break;
 		case FRAME_CHUNK:
-			rc = body_chunk(t->e, &f->u.chunk.body, f->u.chunk.no,
-					f->u.chunk.len, f->u.chunk.bytes);
+			rc = take_chunk(t, f);
 			break;
 		}
 	}
+	map_release(&t->named, NULL);
 	return rc < 0 ? rc : 0;
 }
 
@@ -501,7 +696,7 @@ int exchange_recv(struct ch_engine *e, const struct ch_event *ev)
 	compose_hello(&b, 0);
 	if (batch) {
 		compose_ack(&b, batch->u.batch.epoch, batch->u.batch.nonce,
-			    batch->u.batch.no, ack);
+			    batch->u.batch.no, ack, t.retry_ms);
 		rc = compose_wants(&b, missing, t.n_missing);
 	}
 	if (rc == 0 && beat) {
@@ -587,6 +782,7 @@ int exchange_answer(struct ch_engine *e, const struct ch_event *ev)
 		asked->ack_nonce = batch->u.batch.nonce;
 		asked->ack_no = batch->u.batch.no;
 		asked->ack_status = ack;
+		asked->ack_retry_ms = t.retry_ms;
 		asked->n_missing = t.n_missing;
 	}
 	if (channel == CH_PUSH && asked->flying && !asked->held_token) {

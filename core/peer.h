@@ -12,6 +12,8 @@
 #define PEER_QUEUE_MAX 256 /* Outbox entries that are kept in memory. */
 #define PEER_SENT_MAX 64   /* Bodies that it was sent lately. */
 #define PEERS_MAX 1024
+/* Bodies of it that are stored here before the records that need them. */
+#define PEER_PARCELS_MAX (256u * 1024u * 1024u)
 
 struct out_item {
 	uint8_t kind; /* enum out_kind */
@@ -53,6 +55,7 @@ struct peer {
 	uint64_t flying_ms; /* Since then. */
 	struct ch_want wants[MSG_WANTS_MAX];
 	size_t n_wants;
+	uint64_t wants_mark; /* Of all that it asked for last. */
 
 	/* Exchanges under way that we began; 0: none. */
 	uint64_t push_id, beat_id, poll_id;
@@ -70,8 +73,19 @@ struct peer {
 	uint32_t ack_epoch, ack_nonce;
 	uint64_t ack_no;
 	uint8_t ack_status;
+	uint32_t ack_retry_ms;
 	struct ch_want missing[MSG_WANTS_MAX];
 	size_t n_missing;
+
+	/* Bodies that it was asked for last, and what came of it. */
+	struct ch_hash asked[MSG_WANTS_MAX];
+	size_t n_asked;
+	uint64_t asked_ms;
+	uint32_t fruitless; /* Times it was asked since something came. */
+	bool spoiled;       /* One came whole, and was another. */
+	uint64_t parcel_bytes;
+	uint64_t n_unasked;  /* Pieces that it sent and were not asked for. */
+	uint64_t refused_ms; /* When that, or the like, was said. */
 };
 
 /* member.c */

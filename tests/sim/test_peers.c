@@ -318,6 +318,219 @@ static void forged(void **state)
 	world_free(w);
 }
 
+/* Bodies that do not come, or that nobody wants. */
+
+static bool store_has(const struct site *s, enum ch_col col,
+		      struct ch_bytes key, struct strbuf *value)
+{
+	const struct ch_reader *r = store_reader(s->store);
+
+	strbuf_reset(value);
+	return r->get(r, col, key, value) == 0;
+}
+
+/* Put @value in place of what is stored, or remove it (NULL). */
+static void meddle(struct site *s, enum ch_col col, struct ch_bytes key,
+		   const struct strbuf *value)
+{
+	struct ch_batch batch;
+
+	batch_init(&batch);
+	if (value)
+		batch_put(&batch, col, key, strbuf_bytes(value));
+	else
+		batch_del(&batch, col, key);
+	assert_int_equal(store_commit(s->store, &batch, true, NULL), 0);
+	batch_release(&batch);
+}
+
+/* A body of several chunks, and the key of its chunk @no. */
+static void long_body(struct strbuf *body, size_t len, uint32_t no,
+		      struct strbuf *key)
+{
+	struct ch_bytes b;
+	struct ch_hash h;
+
+	while (body->len < len)
+		strbuf_addf(body, "key%zu: %zu\n", body->len, body->len * 3);
+	b = strbuf_bytes(body);
+	hash_sum(&b, 1, &h);
+	key_body(key, &h, no);
+}
+
+/* A chunk that is gone at its sender, or another than it was. */
+static void damaged_body(void **state)
+{
+	(void)state;
+	for (int gone = 0; gone < 2; gone++) {
+		const struct world_options o = {
+			.seed = 7, .n_sites = 2, .dial_only = gone ? 2 : 0};
+		struct world *w = boot_with(&o);
+		struct strbuf body = STRBUF_INIT, key = STRBUF_INIT;
+		struct strbuf good_one = STRBUF_INIT, bad = STRBUF_INIT;
+		uint64_t messages, then;
+
+		long_body(&body, 900000, 1, &key);
+		assert_int_equal(make(w, A, "web"), 0);
+		assert_int_equal(add(w, A, "web", "nantes"), 0);
+		assert_int_equal(put(w, A, "web", CH_FILE_SPEC, "",
+				     strbuf_bytes(&body), NULL),
+				 0);
+		world_run(w, 2000);
+		assert_true(store_has(&w->site[A], COL_BODY, strbuf_bytes(&key),
+				      &good_one));
+		strbuf_add(&bad, good_one.buf, good_one.len);
+		bad.buf[7] ^= 1;
+		meddle(&w->site[A], COL_BODY, strbuf_bytes(&key),
+		       gone ? NULL : &bad);
+		assert_int_equal(add(w, A, "web", "paris"), 0);
+		world_run(w, 5000);
+		messages = w->messages;
+		world_run(w, 60000);
+		good(w);
+		/* Its beats are some 240 of them; without a pause there would
+		 * be thousands more. */
+		assert_true(w->messages - messages < 500);
+		assert_int_equal(versions(w, B, "web"), 0);
+		meddle(&w->site[A], COL_BODY, strbuf_bytes(&key), &good_one);
+		then = w->now;
+		sees_state(w, A, "web", B, "ready");
+		assert_true(w->now - then < 60000);
+		strbuf_release(&bad);
+		strbuf_release(&good_one);
+		strbuf_release(&key);
+		strbuf_release(&body);
+		end(w);
+	}
+}
+
+/* What B made while it was cut off, as A would be sent it: the record of
+ * "big"; B is down then, and its numbers are ours. */
+static void record_of_b(struct world *w, struct ch_bytes body,
+			struct strbuf *out)
+{
+	struct record r;
+
+	world_cut(w, A, B, true);
+	assert_int_equal(make(w, B, "big"), 0);
+	assert_int_equal(add(w, B, "big", "nantes"), 0);
+	assert_int_equal(put(w, B, "big", CH_FILE_SPEC, "", body, NULL), 0);
+	record_init(&r);
+	assert_int_equal(ledger_stored(&w->site[B], ch_str("big"), &r), 0);
+	record_encode(&r, out);
+	record_release(&r);
+	world_crash(w, B);
+	world_cut(w, A, B, false);
+}
+
+/* B's hello, a chunk (NULL: none), and a batch of one record (none). */
+static void tell_body(struct world *w, const struct strbuf *chunk,
+		      const struct ch_hash *hash, size_t len,
+		      const struct strbuf *record, uint64_t no)
+{
+	struct ch_frame v[3] = {hello_of(w, B)};
+	struct ch_from from = from_of(w, B);
+	struct ch_item item = {ITEM_RECORD, {NULL, 0}};
+	size_t n = 1;
+
+	if (chunk) {
+		v[n].type = FRAME_CHUNK;
+		v[n].u.chunk.body = *hash;
+		v[n].u.chunk.len = len;
+		v[n++].u.chunk.bytes = strbuf_bytes(chunk);
+	}
+	if (record) {
+		item.bytes = strbuf_bytes(record);
+		v[n].type = FRAME_BATCH;
+		v[n].u.batch.epoch = w->site[B].cfg.epoch;
+		v[n].u.batch.nonce = w->site[B].cfg.nonce;
+		v[n].u.batch.no = no;
+		v[n].u.batch.v = &item;
+		v[n++].u.batch.n = 1;
+	}
+	assert_int_equal(tell(w, A, &from, v, n), 200);
+}
+
+static void never_comes(void **state)
+{
+	struct world *w = boot(2);
+	struct strbuf body = STRBUF_INIT, key = STRBUF_INIT;
+	struct strbuf record = STRBUF_INIT, chunk = STRBUF_INIT;
+	uint64_t asked_ms = 0, until;
+	struct ch_hash hash;
+	size_t asked = 0;
+	struct peer *p;
+
+	(void)state;
+	long_body(&body, 600000, 0, &key);
+	memcpy(hash.b, key.buf, sizeof(hash.b));
+	strbuf_add(&chunk, body.buf, CHUNK_LEN);
+	record_of_b(w, strbuf_bytes(&body), &record);
+	p = member_find(w->site[A].engine, &w->site[B].id);
+	/* It is offered ten times a second, and never sent. */
+	until = w->now + 30000;
+	for (uint64_t no = 1000; w->now < until; no++) {
+		tell_body(w, NULL, NULL, 0, &record, no);
+		assert_int_equal(p->got_no, no);
+		asked += p->asked_ms != asked_ms;
+		asked_ms = p->asked_ms;
+	}
+	assert_in_range(asked, 5, 12);
+	/* One piece of it, and it is asked for the next at once. */
+	tell_body(w, &chunk, &hash, body.len, NULL, 0);
+	assert_int_equal(p->fruitless, 0);
+	assert_int_equal(p->parcel_bytes, CHUNK_LEN);
+	tell_body(w, NULL, NULL, 0, &record, 90000);
+	assert_true(p->asked_ms > asked_ms);
+	/* Unless it has too much here already. */
+	p->parcel_bytes += PEER_PARCELS_MAX;
+	asked_ms = p->asked_ms;
+	world_run(w, 20000);
+	tell_body(w, NULL, NULL, 0, &record, 90001);
+	assert_int_equal(p->asked_ms, asked_ms);
+	p->parcel_bytes -= PEER_PARCELS_MAX;
+	world_start(w, B);
+	sees_state(w, B, "big", A, "ready");
+	p = member_find(w->site[A].engine, &w->site[B].id);
+	assert_int_equal(p->parcel_bytes, 0); /* A record needs it now. */
+	strbuf_release(&chunk);
+	strbuf_release(&record);
+	strbuf_release(&key);
+	strbuf_release(&body);
+	end(w);
+}
+
+static void nobody_asked(void **state)
+{
+	struct world *w = boot(2);
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	struct strbuf body = STRBUF_INIT, record = STRBUF_INIT;
+	struct ch_hash hash;
+	struct peer *p;
+
+	(void)state;
+	long_body(&body, 5000, 0, &key);
+	memcpy(hash.b, key.buf, sizeof(hash.b));
+	record_of_b(w, strbuf_bytes(&body), &record);
+	p = member_find(w->site[A].engine, &w->site[B].id);
+	tell_body(w, &body, &hash, body.len, NULL, 0);
+	assert_int_equal(p->n_unasked, 1);
+	assert_false(
+		store_has(&w->site[A], COL_BODY, strbuf_bytes(&key), &value));
+	/* With a record that needs it. */
+	tell_body(w, &body, &hash, body.len, &record, 1000);
+	assert_int_equal(p->n_unasked, 1);
+	assert_true(
+		store_has(&w->site[A], COL_BODY, strbuf_bytes(&key), &value));
+	assert_int_equal(versions(w, A, "big"), 1);
+	world_start(w, B);
+	strbuf_release(&value);
+	strbuf_release(&record);
+	strbuf_release(&body);
+	strbuf_release(&key);
+	end(w);
+}
+
 static void failed_commit(void **state)
 {
 	struct world *w = boot(2);
@@ -464,6 +677,9 @@ int main(void)
 		cmocka_unit_test(learned_from_another),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(forged),
+		cmocka_unit_test(damaged_body),
+		cmocka_unit_test(never_comes),
+		cmocka_unit_test(nobody_asked),
 		cmocka_unit_test(failed_commit),
 		cmocka_unit_test(crashes),
 		cmocka_unit_test(no_memory),
