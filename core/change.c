@@ -42,11 +42,21 @@ static void edit_close(struct edit *x)
 static int edit_save(struct ch_engine *e, const struct ch_submit *s,
 		     struct edit *x)
 {
-	/* A deletion holds all that it deletes. */
-	if (!keep_fits(&x->r, s->op == CH_RMDIR ? 3 : 1)) {
-		update_done(e, s->token, -ENOSPC,
-			    "too many sites, patches or concurrent versions "
-			    "in one resource");
+	/* A deletion holds all that it deletes; and a withdrawal leads to it. */
+	unsigned int share = s->op == CH_RMDIR      ? 3
+			     : s->op == CH_SITE_DEL ? 2
+						    : 1;
+
+	if (!keep_fits(&x->r, share)) {
+		if (x->r.clock.n > VV_WRITE_MAX)
+			update_done(e, s->token, -ENOSPC,
+				    "written in too many lives of its sites: "
+				    "delete it, and make it anew under another "
+				    "name");
+		else
+			update_done(e, s->token, -ENOSPC,
+				    "too many sites, patches or concurrent "
+				    "versions in one resource");
 		return 1;
 	}
 	return keep_save(e, &x->r, x->was_stored ? &x->old : NULL, x->seq, NULL,

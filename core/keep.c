@@ -331,6 +331,13 @@ static int announce(struct ch_engine *e, const struct record *r,
 	size_t pos = 0;
 	int rc;
 
+	if (there && r->clock.n >= VV_WARN &&
+	    (!old || old->clock.n < VV_WARN))
+		update_notice(e, "refused", r->name, none, NULL, none,
+			      "written in %zu lives of its sites: beyond %d "
+			      "it takes no more writes, and can only be "
+			      "deleted",
+			      r->clock.n, VV_WRITE_MAX);
 	if (is)
 		entry_vid(is, &v.vid);
 	if (was)
@@ -496,13 +503,16 @@ out:
 bool keep_fits(const struct record *r, unsigned int share)
 {
 	size_t len = 64 + r->name.len + r->extra.len + 32 * r->clock.n;
+	size_t actors = share == 1   ? VV_WRITE_MAX
+			: share == 4 ? VV_JOIN_MAX
+				     : VV_DELETE_MAX;
 	size_t specs = 0;
 
 	for (size_t i = 0; i < r->n; i++) {
 		len += 17 + r->v[i].sub.len + r->v[i].payload.len;
 		specs += r->v[i].type == ENTRY_SPEC;
 	}
-	return len <= RECORD_LEN_MAX / 4 * share && r->clock.n <= VV_MAX &&
+	return len <= RECORD_LEN_MAX / 4 * share && r->clock.n <= actors &&
 	       r->n <= RECORD_ENTRIES_MAX / 4 * (share < 4 ? 2 : 4) &&
 	       (share == 4 || specs <= RECORD_SPECS_MAX);
 }

@@ -183,6 +183,10 @@ static int row_make(const struct view *v, const struct record *r,
 				     : 0;
 	}
 	judge(r, s->in, has ? &report : NULL, &row);
+	if (!row.message.len && r->clock.n >= VV_WARN)
+		strbuf_addf(&row.message,
+			    "written in %zu lives of its sites, of %d at most",
+			    r->clock.n, VV_WRITE_MAX);
 	overrule(r, &row);
 	*ret = row;
 	return row.name.bad || row.message.bad ? -ENOMEM : 0;

@@ -19,6 +19,15 @@
 #include "core/wire.h"
 
 #define VV_MAX 1024 /* Actors in one vector. */
+/*
+ * A resource's clock only grows: by an actor for each life that wrote. Of what
+ * a vector may hold the last parts are kept back: for deletions, for joins with
+ * what others wrote meanwhile, for what a site notes by itself.
+ */
+#define VV_WARN (VV_MAX / 4 * 3)
+#define VV_WRITE_MAX (VV_MAX / 8 * 7)
+#define VV_DELETE_MAX (VV_MAX / 16 * 15)
+#define VV_JOIN_MAX (VV_MAX - 16)
 
 struct actor {
 	struct ch_id site;

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "core/engine.h"
 #include "tests/sim/story.h"
 
 static void one_site(void **state)
@@ -485,6 +486,60 @@ static void limits(void **state)
 	end(w);
 }
 
+struct clue {
+	const char *text;
+	size_t at;
+};
+
+static bool status_tells(struct world *w, void *arg)
+{
+	const struct clue *c = arg;
+	struct view v = site_view(&w->site[c->at]);
+	struct strbuf sb = STRBUF_INIT;
+	bool tells = view_content(&v, VIEW_STATUS, ch_str("web"), ch_str(""),
+				  &sb, NULL) == 0 &&
+		     strstr(sb.buf, c->text);
+
+	strbuf_release(&sb);
+	return tells;
+}
+
+/* A clock that is full of writers' lives: it is said in time, and a deletion
+ * works to the last. */
+static void many_lives(void **state)
+{
+	struct clue warning = {"lives of its sites, of 896 at most", A};
+	struct world *w = boot(2);
+	char text[20];
+	int rc = 0, n = 0;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	for (; rc == 0 && n < 1000; n++) {
+		if (n == 740)
+			assert_false(status_tells(w, &warning));
+		if (n == 800)
+			assert_true(
+				world_until(w, status_tells, &warning, 20000));
+		w->site[n % 2].engine->writer.nonce++; /* As a new life. */
+		(void)snprintf(text, sizeof(text), "a: %d\n", n + 10);
+		rc = spec(w, (size_t)n % 2, "web", text);
+		world_run(w, 30);
+	}
+	assert_int_equal(rc, -ENOSPC);
+	assert_in_range(n, 885, 900);
+	world_run(w, 10000);
+	for (size_t i = A; i <= B; i++) {
+		w->site[B].engine->writer.nonce++;
+		assert_int_equal(withdraw(w, B, "web", name_of(w, i), 1), 0);
+	}
+	w->site[B].engine->writer.nonce++;
+	assert_int_equal(unmake(w, B, "web", 1), 0);
+	world_run(w, 20000);
+	has(w, A, "directory", "web", NULL);
+	end(w);
+}
+
 static void tampered(void **state)
 {
 	struct world *w = boot(1);
@@ -555,6 +610,7 @@ int main(void)
 		cmocka_unit_test(idle_is_idle),
 		cmocka_unit_test(ailing_is_not_busy),
 		cmocka_unit_test(limits),
+		cmocka_unit_test(many_lives),
 		cmocka_unit_test(tampered),
 		cmocka_unit_test(broken_off),
 	};
