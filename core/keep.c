@@ -137,6 +137,21 @@ static bool arrives(const struct pusher *p, const struct ch_id *site)
 	       (part && p->old && is_rewritten(p->r, p->old, site));
 }
 
+static bool only_dials(struct ch_engine *e, const struct ch_id *site)
+{
+	const struct peer *p = member_find(e, site);
+
+	return p && !p->address[0];
+}
+
+/* Two sites that only dial never meet: what one of them sent us, the other has
+ * from us. */
+static bool relays(const struct pusher *p, const struct ch_id *site)
+{
+	return p->from && p->e->cfg.address[0] && only_dials(p->e, p->from) &&
+	       only_dials(p->e, site);
+}
+
 /*
  * Who gets the record. Whoever sent it tells those that it knows of; but to a
  * site that is new all others send it, and a new site to all others: reports
@@ -156,7 +171,7 @@ static int push_to(void *arg, const struct resource_site *s)
 	else if (id_cmp(&s->id, p->from) == 0)
 		need = p->differs;
 	else
-		need = p->arrived || arrives(p, &s->id) ||
+		need = p->arrived || arrives(p, &s->id) || relays(p, &s->id) ||
 		       !resource_is_holder(p->theirs, &s->id);
 	if (!need && p->old)
 		rc = outbox_has(e, &s->id, p->old_seq);
@@ -197,7 +212,7 @@ static int part_from(void *arg, const struct resource_site *s)
 		return rc;
 	/* A site that was in has left by itself. A witness was told to go, and
 	 * must hear of it; so must one whose leaving crossed another's. */
-	if (from ? p->differs : s->witness)
+	if (from ? p->differs : s->witness || relays(p, &s->id))
 		return outbox_put(e, &s->id, OUT_RECORD, p->r->name, p->old_seq,
 				  p->seq);
 	return outbox_del(e, &s->id, p->old_seq);

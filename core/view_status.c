@@ -118,12 +118,82 @@ static void judge(const struct record *r, bool in, const struct report *report,
 	strbuf_add(&row->message, report->message.p, report->message.len);
 }
 
+/* Where a site listens; "": it only dials out. What is not known is NULL. */
+static int address_of(const struct view *v, const struct ch_id *site,
+		      struct strbuf *buf, const char **ret)
+{
+	struct stored_site s;
+	int rc;
+
+	*ret = NULL;
+	strbuf_reset(buf);
+	rc = view_site_stored(v, site, buf, &s);
+	if (rc == 0)
+		*ret = s.address.len ? s.address.p : "";
+	return rc == -ENOENT ? 0 : rc;
+}
+
+struct listeners {
+	const struct view *v;
+	bool any;
+};
+
+static int see_listener(void *arg, const struct resource_site *s)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct listeners *l = arg;
+	const char *address;
+	int rc = address_of(l->v, &s->id, &buf, &address);
+
+	/* What is not known may listen. */
+	l->any |= rc == 0 && (!address || *address);
+	strbuf_release(&buf);
+	return rc;
+}
+
+/* Neither we nor @site listen: we never speak to each other. */
+enum apart { TOGETHER, APART, APART_AND_ALONE /* No holder listens. */ };
+
+static int how_apart(const struct view *v, const struct record *r,
+		     const struct ch_id *site, enum apart *ret)
+{
+	struct listeners l = {.v = v};
+	struct strbuf buf = STRBUF_INIT;
+	const char *ours, *theirs = NULL;
+	int rc = address_of(v, &v->self, &buf, &ours);
+	bool apart = rc == 0 && ours && !*ours &&
+		     id_cmp(site, &v->self) != 0;
+
+	if (apart)
+		rc = address_of(v, site, &buf, &theirs);
+	apart = apart && rc == 0 && theirs && !*theirs;
+	if (apart)
+		rc = resource_sites(r, see_listener, &l);
+	*ret = !apart ? TOGETHER : l.any ? APART : APART_AND_ALONE;
+	strbuf_release(&buf);
+	return rc;
+}
+
+static int say_apart(const struct view *v, struct row *row)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct stored_site s;
+	int rc = view_site_stored(v, &v->self, &buf, &s);
+
+	if (rc == 0)
+		strbuf_addf(&row->message, "neither %.*s nor %s listens",
+			    (int)s.name.len, (const char *)s.name.p,
+			    row->name.buf);
+	strbuf_release(&buf);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 /* What stands above it: silence, and versions that contradict each other. */
 static void overrule(const struct record *r, struct row *row)
 {
 	size_t versions = resource_conflicts(r);
 
-	if (row->heartbeat == HB_DEAD) {
+	if (row->heartbeat == HB_DEAD && row->state != STATE_UNREACHABLE) {
 		row->last_state = row->state;
 		row->has_last_state = true;
 		row->state = STATE_UNREACHABLE;
@@ -154,6 +224,7 @@ static int row_make(const struct view *v, const struct record *r,
 	struct stored_live live;
 	struct report report;
 	uint64_t received_ms = 0;
+	enum apart apart = TOGETHER;
 	struct desired d;
 	bool has;
 	int rc;
@@ -167,7 +238,11 @@ static int row_make(const struct view *v, const struct record *r,
 		rc = report_of(v, r->name, &s->id, &row.buf, &report,
 			       &received_ms);
 	has = rc == 0;
-	if (rc < 0 && rc != -ENOENT) {
+	if (rc == -ENOENT)
+		rc = 0;
+	if (rc == 0)
+		rc = how_apart(v, r, &s->id, &apart);
+	if (rc < 0) {
 		row_release(&row);
 		return rc;
 	}
@@ -187,9 +262,27 @@ static int row_make(const struct view *v, const struct record *r,
 		strbuf_addf(&row.message,
 			    "written in %zu lives of its sites, of %d at most",
 			    r->clock.n, VV_WRITE_MAX);
+	if (apart == APART_AND_ALONE) {
+		row.last_state = row.state;
+		row.has_last_state = true;
+		row.state = STATE_UNREACHABLE;
+	}
+	if (apart == APART_AND_ALONE ||
+	    (apart == APART && row.state == STATE_PENDING)) {
+		strbuf_reset(&row.message);
+		if (apart == APART)
+			strbuf_add_str(&row.message, "its word does not get "
+						     "here: ");
+		rc = say_apart(v, &row);
+	}
 	overrule(r, &row);
-	*ret = row;
-	return row.name.bad || row.message.bad ? -ENOMEM : 0;
+	if (rc == 0 && (row.name.bad || row.message.bad))
+		rc = -ENOMEM;
+	if (rc < 0)
+		row_release(&row);
+	else
+		*ret = row;
+	return rc;
 }
 
 struct rows {

@@ -113,6 +113,66 @@ static void site_without_address(void **state)
 	end(w);
 }
 
+static bool tells(struct world *w, size_t at, const char *text)
+{
+	struct view v = site_view(&w->site[at]);
+	struct strbuf sb = STRBUF_INIT;
+	bool is;
+
+	assert_int_equal(view_content(&v, VIEW_STATUS, ch_str("web"),
+				      ch_str(""), &sb, NULL),
+			 0);
+	is = strstr(sb.buf, text) != NULL;
+	strbuf_release(&sb);
+	return is;
+}
+
+/* Neither A nor B listens. */
+static void two_that_only_dial(void **state)
+{
+	const struct world_options o = {
+		.seed = 7, .n_sites = 3, .dial_only = 1u << A | 1u << B};
+	struct world *w = boot_with(&o);
+
+	(void)state;
+	world_run(w, 5000);
+	/* They know of each other; with nobody between them that is all. */
+	assert_int_equal(make(w, A, "web"), 0);
+	assert_int_equal(sites(w, A, "web", "nantes\nparis\n"), 0);
+	assert_int_equal(spec(w, A, "web", "a: 1\n"), 0);
+	world_run(w, 10000);
+	sees_state(w, A, "web", A, "ready");
+	sees_state(w, A, "web", B, "unreachable");
+	assert_true(tells(w, A, "neither nantes nor paris listens"));
+	has(w, B, "directory", "web", NULL);
+	/* C holds it, and listens: through it they do. */
+	assert_int_equal(add(w, A, "web", name_of(w, C)), 0);
+	sees(w, B, VIEW_SPEC, "web", "", "a: 1\n");
+	sees_state(w, A, "web", B, "pending");
+	assert_true(tells(w, A, "neither nantes nor paris listens"));
+	for (int i = 0; i < 6; i++) {
+		char text[20];
+
+		(void)snprintf(text, sizeof(text), "a: %d\n", 10 + i);
+		assert_int_equal(spec(w, (size_t)i % 2, "web", text), 0);
+		sees(w, i % 2 ? A : B, VIEW_SPEC, "web", "", text);
+		sees_state(w, C, "web", A, "ready");
+		sees_state(w, C, "web", B, "ready");
+		has(w, A, "directory", "web", text);
+		has(w, B, "directory", "web", text);
+	}
+	/* And a deletion. */
+	for (size_t i = A; i <= C; i++)
+		assert_int_equal(withdraw(w, A, "web", name_of(w, i), 1), 0);
+	assert_int_equal(unmake(w, A, "web", 1), 0);
+	sees(w, B, VIEW_SPEC, "web", "", NULL);
+	world_run(w, 20000);
+	for (size_t i = A; i <= C; i++)
+		has(w, i, "directory", "web", NULL);
+	good(w);
+	world_free(w);
+}
+
 static void heartbeats(void **state)
 {
 	struct world *w = boot(3);
@@ -673,6 +733,7 @@ int main(void)
 		cmocka_unit_test(large_body),
 		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(site_without_address),
+		cmocka_unit_test(two_that_only_dial),
 		cmocka_unit_test(heartbeats),
 		cmocka_unit_test(learned_from_another),
 		cmocka_unit_test(refused),
