@@ -438,7 +438,10 @@ static void ailing_is_not_busy(void **state)
 	world_run(w, 100000);
 	assert_in_range(w->site[A].n_rounds - rounds, 10, 400);
 	w->o.job_ails = 0;
+	rounds = w->now;
 	sees_state(w, A, "web", A, "ready");
+	/* It is looked at again in between, not just with all others. */
+	assert_true(w->now - rounds < 4000);
 	end(w);
 }
 

@@ -591,6 +591,153 @@ static void nobody_asked(void **state)
 	end(w);
 }
 
+/* An acknowledgement is for the batch that flies, and no other. */
+static void acks_of_others(void **state)
+{
+	struct world *w = boot(2);
+	struct ch_from from = from_of(w, B);
+	struct ch_frame v[2] = {hello_of(w, B), {.type = FRAME_ACK}};
+	const struct peer *p;
+	uint64_t backlog;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	world_run(w, 5000);
+	world_cut(w, A, B, true);
+	assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
+	p = member_find(w->site[A].engine, &w->site[B].id);
+	assert_true(p->flying > 1);
+	world_run(w, 1000);
+	backlog = p->backlog;
+	assert_true(backlog > 0);
+	for (int i = 0; i < 4; i++) {
+		uint64_t flying = p->flying;
+
+		v[1].u.ack.epoch = w->site[A].cfg.epoch - (i == 2);
+		v[1].u.ack.nonce = w->site[A].cfg.nonce + (i == 3);
+		v[1].u.ack.no = i == 0   ? flying - 1
+				: i == 1 ? flying + 1
+					 : flying;
+		assert_int_equal(tell(w, A, &from, v, 2), 200);
+		assert_int_equal(p->flying, flying);
+		assert_int_equal(p->backlog, backlog);
+	}
+	world_cut(w, A, B, false);
+	sees(w, B, VIEW_SPEC, "web", "", "a: 2\n");
+	end(w);
+}
+
+/* B says that "web" is idle there, as its report @number of life @epoch. */
+static void says(struct world *w, uint64_t no, uint32_t epoch, uint64_t number)
+{
+	const struct report r = {
+		.name = ch_str("web"),
+		.site = w->site[B].id,
+		.epoch = epoch,
+		.number = number,
+		.state = STATE_IDLE,
+	};
+	struct ch_frame v[2] = {hello_of(w, B), {.type = FRAME_BATCH}};
+	struct ch_from from = from_of(w, B);
+	struct strbuf sb = STRBUF_INIT;
+	struct ch_item item;
+
+	report_encode(&r, &sb);
+	item = (struct ch_item){ITEM_REPORT, strbuf_bytes(&sb)};
+	v[1].u.batch.epoch = w->site[B].cfg.epoch;
+	v[1].u.batch.nonce = w->site[B].cfg.nonce;
+	v[1].u.batch.no = no;
+	v[1].u.batch.v = &item;
+	v[1].u.batch.n = 1;
+	assert_int_equal(tell(w, A, &from, v, 2), 200);
+	strbuf_release(&sb);
+}
+
+/* What is said again later, in whatever order, does not undo what was said
+ * after it. */
+static void old_reports(void **state)
+{
+	struct world *w = boot(2);
+
+	(void)state;
+	assert_int_equal(make(w, A, "web"), 0);
+	assert_int_equal(sites(w, A, "web", "paris\n"), 0);
+	world_run(w, 5000);
+	world_crash(w, B); /* Whose numbers we take. */
+	says(w, 1000, 800, 5);
+	assert_int_equal(said_in(w, B), 800);
+	says(w, 1001, 900, 5);
+	assert_int_equal(said_in(w, B), 900);
+	says(w, 1002, 899, 9);
+	assert_int_equal(said_in(w, B), 900);
+	good(w);
+	world_free(w);
+}
+
+static bool has_none(const struct site *s, enum ch_col col, const char *name)
+{
+	struct strbuf value = STRBUF_INIT;
+	bool none = !store_has(s, col, ch_str(name), &value);
+
+	strbuf_release(&value);
+	return none;
+}
+
+/* A certificate says that all it covers is gone: there is none as long as one
+ * site has a record. */
+static void certificate_comes_last(void **state)
+{
+	struct world *w = boot(3);
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	world_run(w, 2000);
+	world_crash(w, B);
+	for (size_t i = A; i <= C; i++)
+		assert_int_equal(withdraw(w, A, "web", name_of(w, i), 1), 0);
+	assert_int_equal(unmake(w, A, "web", 1), 0);
+	world_run(w, 30000);
+	has(w, A, "directory", "web", NULL);
+	/* B hears of it, and cannot remove it. */
+	w->o.job_fails = 1000;
+	world_start(w, B);
+	world_run(w, 30000);
+	assert_false(has_none(&w->site[B], COL_RECORD, "web"));
+	assert_true(has_none(&w->site[C], COL_RECORD, "web"));
+	for (size_t i = A; i <= C; i++)
+		assert_true(has_none(&w->site[i], COL_CERT, "web"));
+	w->o.job_fails = 0;
+	world_run(w, 120000);
+	/* A made it, and so is the last to know of it. */
+	assert_true(has_none(&w->site[A], COL_RECORD, "web"));
+	assert_false(has_none(&w->site[A], COL_CERT, "web"));
+	end(w);
+}
+
+/* A forgot a resource, its own writes among it: what it makes anew under that
+ * name has not seen them. */
+static void forgotten_writes(void **state)
+{
+	struct world *w = boot(2);
+
+	(void)state;
+	assert_int_equal(make(w, A, "web"), 0);
+	assert_int_equal(add(w, A, "web", "paris"), 0);
+	assert_int_equal(spec(w, A, "web", "a: 1\n"), 0);
+	sees_state(w, A, "web", B, "ready");
+	assert_int_equal(sites(w, B, "web", "!+nantes\n"), 0);
+	world_run(w, 10000);
+	assert_true(has_none(&w->site[A], COL_RECORD, "web"));
+	assert_int_equal(make(w, A, "web"), 0);
+	assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
+	assert_int_equal(add(w, A, "web", "paris"), 0);
+	sees(w, B, VIEW_STATE, "web", "", "conflict\n");
+	assert_int_equal(versions(w, B, "web"), 2);
+	assert_int_equal(spec(w, B, "web", "a: 3\n"), 0);
+	sees(w, A, VIEW_SPEC, "web", "", "a: 3\n");
+	end(w);
+}
+
 static void failed_commit(void **state)
 {
 	struct world *w = boot(2);
@@ -741,6 +888,10 @@ int main(void)
 		cmocka_unit_test(damaged_body),
 		cmocka_unit_test(never_comes),
 		cmocka_unit_test(nobody_asked),
+		cmocka_unit_test(acks_of_others),
+		cmocka_unit_test(old_reports),
+		cmocka_unit_test(certificate_comes_last),
+		cmocka_unit_test(forgotten_writes),
 		cmocka_unit_test(failed_commit),
 		cmocka_unit_test(crashes),
 		cmocka_unit_test(no_memory),
