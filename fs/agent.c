@@ -43,6 +43,7 @@ void agent_item_free(struct item *it)
 		return;
 	codec_release(&it->msg);
 	free(it->mem);
+	free(it->held);
 	free(it);
 }
 
@@ -664,24 +665,19 @@ static void free_lists(struct agent *a)
 		a->queue.first = it->next;
 		agent_item_free(it);
 	}
-	while (a->queue.order_first) {
-		struct order *o = a->queue.order_first;
+	agent_jobs_drop(a);
+	agent_net_drop(a);
+	while (a->queue.running) {
+		struct order *o = a->queue.running;
 
-		a->queue.order_first = o->next;
-		free(o->mem);
-		free(o);
+		a->queue.running = o->next;
+		agent_order_free(o);
 	}
 	while (a->misc.sent) {
 		struct sent *s = a->misc.sent;
 
 		a->misc.sent = s->next;
-		free(s);
-	}
-	while (a->misc.running) {
-		struct running *r = a->misc.running;
-
-		a->misc.running = r->next;
-		free(r);
+		agent_sent_free(s);
 	}
 	while (a->misc.errors)
 		error_free(error_take(a, &a->misc.errors));

@@ -3,32 +3,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/check.h"
 #include "fs/agent_private.h"
 
-static void post_ran(struct agent *a, const struct ch_ran *ran)
+/* The answer takes the order's item with it, and what it says if there is
+ * memory for that; else as much as fits in what was set aside. */
+static void answer(struct agent *a, struct order *o, const struct ch_ran *ran)
 {
-	struct item *it = agent_item(CH_RAN);
+	struct item *it = o->answer;
+	size_t message = ran->message.len, observed = ran->observed.len;
 	char *to;
 
-	if (it)
-		it->mem = malloc(ran->message.len + ran->observed.len + 1);
-	if (!it || !it->mem) {
-		agent_item_free(it);
-		return; /* The engine asks again after a restart. */
-	}
+	o->answer = NULL;
+	agent_order_free(o);
 	it->ev.u.ran = *ran;
-	to = it->mem;
-	if (ran->message.len)
-		memcpy(to, ran->message.p, ran->message.len);
-	it->ev.u.ran.message.p = to;
-	to += ran->message.len;
-	if (ran->observed.len)
-		memcpy(to, ran->observed.p, ran->observed.len);
-	it->ev.u.ran.observed.p = to;
+	to = malloc(message + observed + 1);
+	if (to) {
+		free(it->mem);
+		it->mem = to;
+	} else {
+		to = it->mem;
+		if (message > AGENT_TEXT_LEN)
+			message = AGENT_TEXT_LEN;
+		observed = 0;
+		it->ev.u.ran.has_observed = false;
+	}
+	if (message)
+		memcpy(to, ran->message.p, message);
+	it->ev.u.ran.message = (struct ch_bytes){to, message};
+	to += message;
+	if (observed)
+		memcpy(to, ran->observed.p, observed);
+	it->ev.u.ran.observed = (struct ch_bytes){to, observed};
 	(void)agent_post(a, it, false);
 }
 
-static void done(void *arg, uint64_t id, const struct platform_result *r)
+void agent_job_done(void *arg, uint64_t id, const struct platform_result *r)
 {
 	struct agent *a = arg;
 	struct ch_ran ran = {
@@ -43,19 +53,21 @@ static void done(void *arg, uint64_t id, const struct platform_result *r)
 		.has_observed = r->observed != NULL,
 		.observed = ch_str(r->observed),
 	};
+	struct order **at, *o;
 
-	pthread_mutex_lock(&a->misc.lock);
-	for (struct running **at = &a->misc.running; *at; at = &(*at)->next)
-		if ((*at)->id == id) {
-			struct running *x = *at;
-
-			ran.effective = x->effective;
-			*at = x->next;
-			free(x);
-			break;
-		}
-	pthread_mutex_unlock(&a->misc.lock);
-	post_ran(a, &ran);
+	pthread_mutex_lock(&a->queue.lock);
+	at = &a->queue.running;
+	while (*at && (*at)->job.id != id)
+		at = &(*at)->next;
+	o = *at;
+	if (o)
+		*at = o->next;
+	/* Another of that name may have waited. */
+	pthread_cond_signal(&a->queue.orders);
+	pthread_mutex_unlock(&a->queue.lock);
+	CHECK(o);
+	ran.effective = o->effective;
+	answer(a, o, &ran);
 }
 
 static void changed(void *arg, const char *name)
@@ -75,7 +87,7 @@ static void changed(void *arg, const char *name)
 
 int agent_drivers_open(struct agent *a, struct err *reterr)
 {
-	const struct platform_callbacks cb = {done, changed, a};
+	const struct platform_callbacks cb = {agent_job_done, changed, a};
 	int r = 0;
 
 	if (a->cfg->directory_root) {
@@ -97,6 +109,15 @@ void agent_drivers_close(struct agent *a)
 	a->n_drivers = 0;
 }
 
+void agent_order_free(struct order *o)
+{
+	if (!o)
+		return;
+	agent_item_free(o->answer);
+	free(o->mem);
+	free(o);
+}
+
 static struct order *order_new(const struct ch_job *job)
 {
 	struct order *o = calloc(1, sizeof(*o));
@@ -104,9 +125,16 @@ static struct order *order_new(const struct ch_job *job)
 	size_t name = strlen(job->name) + 1;
 	char *mem = malloc(driver + name);
 
-	if (!o || !mem) {
-		free(o);
-		free(mem);
+	if (o) {
+		o->mem = mem;
+		o->answer = agent_item(CH_RAN);
+	}
+	if (o && o->answer)
+		o->answer->mem = malloc(AGENT_TEXT_LEN);
+	if (!o || !mem || !o->answer || !o->answer->mem) {
+		if (!o)
+			free(mem);
+		agent_order_free(o);
 		return NULL;
 	}
 	o->job = *job;
@@ -114,31 +142,65 @@ static struct order *order_new(const struct ch_job *job)
 	memcpy(mem + driver, job->name, name);
 	o->job.driver = mem;
 	o->job.name = mem + driver;
-	o->mem = mem;
 	return o;
 }
 
-void agent_jobs_let_out(struct agent *a, const struct ch_update *u)
+int agent_jobs_prepare(struct agent *a, const struct ch_update *u)
 {
 	for (const struct ch_job *j = u->run.first; j; j = j->next) {
-		const struct ch_ran no_memory = {
-			.job = j->id,
-			.err = -ENOMEM,
-			.retry = true,
-			.message = ch_str("no memory"),
-		};
 		struct order *o = order_new(j);
 
-		if (!o) {
-			post_ran(a, &no_memory);
-			continue;
-		}
-		pthread_mutex_lock(&a->queue.lock);
-		*a->queue.order_last = o;
-		a->queue.order_last = &o->next;
-		pthread_cond_signal(&a->queue.orders);
-		pthread_mutex_unlock(&a->queue.lock);
+		if (!o)
+			return -ENOMEM;
+		o->next = a->ready;
+		a->ready = o;
 	}
+	return 0;
+}
+
+void agent_jobs_let_out(struct agent *a)
+{
+	struct order *list = NULL;
+
+	while (a->ready) { /* The oldest first. */
+		struct order *o = a->ready;
+
+		a->ready = o->next;
+		o->next = list;
+		list = o;
+	}
+	if (!list)
+		return;
+	pthread_mutex_lock(&a->queue.lock);
+	*a->queue.order_last = list;
+	while (*a->queue.order_last)
+		a->queue.order_last = &(*a->queue.order_last)->next;
+	pthread_cond_signal(&a->queue.orders);
+	pthread_mutex_unlock(&a->queue.lock);
+}
+
+static void free_orders(struct order *list)
+{
+	while (list) {
+		struct order *o = list;
+
+		list = o->next;
+		agent_order_free(o);
+	}
+}
+
+void agent_jobs_drop(struct agent *a)
+{
+	struct order *list;
+
+	free_orders(a->ready);
+	a->ready = NULL;
+	pthread_mutex_lock(&a->queue.lock);
+	list = a->queue.order_first;
+	a->queue.order_first = NULL;
+	a->queue.order_last = &a->queue.order_first;
+	pthread_mutex_unlock(&a->queue.lock);
+	free_orders(list);
 }
 
 static struct platform *platform_of(struct agent *a, const char *driver)
@@ -163,23 +225,17 @@ static int render(struct agent *a, const struct ch_job *j, struct strbuf *out,
 	return r;
 }
 
-static int remember(struct agent *a, uint64_t id, const struct ch_hash *hash)
+static void run(struct agent *a, struct order *o)
 {
-	struct running *x = calloc(1, sizeof(*x));
-
-	if (!x)
-		return -ENOMEM;
-	x->id = id;
-	x->effective = *hash;
-	pthread_mutex_lock(&a->misc.lock);
-	x->next = a->misc.running;
-	a->misc.running = x;
-	pthread_mutex_unlock(&a->misc.lock);
-	return 0;
+	pthread_mutex_lock(&a->queue.lock);
+	o->next = a->queue.running;
+	a->queue.running = o;
+	pthread_mutex_unlock(&a->queue.lock);
 }
 
-static void carry_out(struct agent *a, const struct ch_job *j)
+static void carry_out(struct agent *a, struct order *o)
 {
+	const struct ch_job *j = &o->job;
 	struct platform *p = platform_of(a, j->driver);
 	struct strbuf spec = STRBUF_INIT;
 	struct err err = ERR_INIT;
@@ -212,7 +268,7 @@ static void carry_out(struct agent *a, const struct ch_job *j)
 	if (r == 0 && j->verb == CH_APPLY) {
 		job.spec = strbuf_bytes(&spec);
 		hash_sum(&job.spec, 1, &job.effective);
-		r = remember(a, j->id, &job.effective);
+		o->effective = job.effective;
 	}
 	if (r < 0) {
 		const struct ch_ran ran = {
@@ -223,11 +279,32 @@ static void carry_out(struct agent *a, const struct ch_job *j)
 						      : strerror(-r)),
 		};
 
-		post_ran(a, &ran);
+		answer(a, o, &ran);
 	} else {
+		/* The strings may go with its answer: submit() copies first. */
+		run(a, o);
 		p->ops->submit(p, &job);
 	}
 	strbuf_release(&spec);
+}
+
+/* The first one that no driver is at work for. */
+static struct order *take_order(struct agent *a)
+{
+	for (struct order **at = &a->queue.order_first; *at;
+	     at = &(*at)->next) {
+		struct order *o = *at, *x = a->queue.running;
+
+		while (x && strcmp(x->job.name, o->job.name) != 0)
+			x = x->next;
+		if (x)
+			continue;
+		*at = o->next;
+		if (!o->next)
+			a->queue.order_last = at;
+		return o;
+	}
+	return NULL;
 }
 
 void *agent_worker(void *arg)
@@ -236,19 +313,14 @@ void *agent_worker(void *arg)
 
 	pthread_mutex_lock(&a->queue.lock);
 	while (!atomic_load(&a->stop)) {
-		struct order *o = a->queue.order_first;
+		struct order *o = take_order(a);
 
 		if (!o) {
 			pthread_cond_wait(&a->queue.orders, &a->queue.lock);
 			continue;
 		}
-		a->queue.order_first = o->next;
-		if (!o->next)
-			a->queue.order_last = &a->queue.order_first;
 		pthread_mutex_unlock(&a->queue.lock);
-		carry_out(a, &o->job);
-		free(o->mem);
-		free(o);
+		carry_out(a, o);
 		pthread_mutex_lock(&a->queue.lock);
 	}
 	pthread_mutex_unlock(&a->queue.lock);

@@ -55,6 +55,14 @@ static int step(struct agent *a, struct ch_event *ev)
 	return ch_step(a->engine, ev, &a->update);
 }
 
+/* Memory for what comes back, before anything is promised. */
+static int prepare(struct agent *a, const struct ch_update *u)
+{
+	int r = agent_jobs_prepare(a, u);
+
+	return r < 0 ? r : agent_net_prepare(a, u);
+}
+
 static void let_out(struct agent *a, const struct ch_update *u)
 {
 	pthread_mutex_lock(&a->watch_lock);
@@ -65,7 +73,7 @@ static void let_out(struct agent *a, const struct ch_update *u)
 	for (const struct ch_done *d = u->done.first; d; d = d->next)
 		agent_done(a, d->token, d->err, d->text);
 	agent_net_let_out(a, u);
-	agent_jobs_let_out(a, u);
+	agent_jobs_let_out(a);
 	for (const struct ch_notice *n = u->notice.first; n; n = n->next)
 		events_add(a->events, n);
 	if (u->notice.first)
@@ -92,6 +100,8 @@ static void round_failed(struct agent *a, struct item *list, int err,
 	log_print(LOG_ERR, "the store failed: %s", why);
 	ch_engine_free(a->engine);
 	a->engine = NULL;
+	agent_jobs_drop(a);
+	agent_net_drop(a);
 	ch_update_reset(&a->update);
 	agent_store_failed(a, err, why);
 	agent_net_refuse_held(a);
@@ -119,6 +129,8 @@ static void run_round(struct agent *a, struct item *list)
 	}
 	if (r == 0)
 		r = ch_finish(a->engine, u);
+	if (r == 0)
+		r = prepare(a, u);
 	if (r < 0)
 		err_set(&err, r, "%s",
 			r == -ENOMEM ? "no memory" : "it cannot be read");
@@ -142,6 +154,8 @@ int agent_start_engine(struct agent *a)
 	r = step(a, &start);
 	if (r == 0)
 		r = ch_finish(a->engine, &a->update);
+	if (r == 0)
+		r = prepare(a, &a->update);
 	if (r == 0 && a->update.store.n)
 		r = store_commit(a->store, &a->update.store,
 				 a->update.durable, NULL);

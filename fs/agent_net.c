@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/check.h"
 #include "fs/agent_private.h"
 #include "fs/log.h"
 
@@ -50,7 +51,9 @@ static void on_request(void *arg, struct net_request *req,
 	struct agent *a = arg;
 	int r = -ENOMEM;
 
-	if (it) {
+	if (it)
+		it->held = calloc(1, sizeof(*it->held));
+	if (it && it->held) {
 		it->req = req;
 		it->ev.u.recv.token = (uint64_t)(uintptr_t)req;
 		r = fill(it, peer, body, &it->ev.u.recv.from,
@@ -64,53 +67,62 @@ static void on_request(void *arg, struct net_request *req,
 	}
 }
 
-static uint32_t rtt_of(struct agent *a, uint64_t id)
+static struct sent *take_sent(struct agent *a, uint64_t id)
 {
-	uint64_t now = agent_now_ms(), rtt = 0;
+	struct sent **at, *s;
 
 	pthread_mutex_lock(&a->misc.lock);
-	for (struct sent **at = &a->misc.sent; *at; at = &(*at)->next)
-		if ((*at)->id == id) {
-			struct sent *s = *at;
-
-			rtt = now - s->at_ms;
-			*at = s->next;
-			free(s);
-			break;
-		}
+	at = &a->misc.sent;
+	while (*at && (*at)->id != id)
+		at = &(*at)->next;
+	s = *at;
+	if (s)
+		*at = s->next;
 	pthread_mutex_unlock(&a->misc.lock);
-	return rtt > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt;
+	return s;
+}
+
+void agent_sent_free(struct sent *s)
+{
+	if (!s)
+		return;
+	agent_item_free(s->answer);
+	free(s);
 }
 
 static void on_response(void *arg, uint64_t id, int result, const char *why,
 			const struct net_identity *peer, struct ch_bytes body)
 {
 	struct agent *a = arg;
-	uint32_t rtt = rtt_of(a, id);
-	struct item *it = agent_item(result < 0 ? CH_UNSENT : CH_ANSWER);
+	struct sent *s = take_sent(a, id);
+	uint64_t rtt_ms;
+	struct item *it;
 	int r = result;
 
-	if (it && r == 0) {
+	CHECK(s);
+	rtt_ms = agent_now_ms() - s->at_ms;
+	it = s->answer;
+	s->answer = NULL;
+	agent_sent_free(s);
+	if (r == 0) {
+		it->ev.type = CH_ANSWER;
 		it->ev.u.answer.id = id;
-		it->ev.u.answer.rtt_ms = rtt;
+		it->ev.u.answer.rtt_ms =
+			rtt_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_ms;
 		r = fill(it, peer, body, &it->ev.u.answer.from,
 			 &it->ev.u.answer.msg);
-		if (r < 0) {
-			agent_item_free(it);
-			it = agent_item(CH_UNSENT);
-			why = "an answer that cannot be read";
-		}
+		why = "an answer that cannot be read";
 	}
-	if (it && r < 0) {
-		it->mem = strdup(why ? why : "");
+	if (r < 0) {
+		codec_release(&it->msg);
+		free(it->mem);
+		it->mem = strdup(why ? why : ""); /* Or no word of it. */
+		it->ev = (struct ch_event){.type = CH_UNSENT};
 		it->ev.u.unsent.id = id;
 		it->ev.u.unsent.err = r;
 		it->ev.u.unsent.why = ch_str(it->mem);
 	}
-	/* Without an event the engine would wait for ever: without memory
-	 * there is no engine for long either. */
-	if (it)
-		(void)agent_post(a, it, false);
+	(void)agent_post(a, it, false);
 }
 
 int agent_net_open(struct agent *a, struct err *reterr)
@@ -138,18 +150,18 @@ static void send_one(struct agent *a, const struct ch_send *s)
 		.address = s->address,
 		.channel = (enum net_channel)s->channel,
 	};
-	struct sent *sent = calloc(1, sizeof(*sent));
 	struct strbuf body = STRBUF_INIT;
+	struct sent *sent = a->to_send;
 	int r;
 
-	if (sent) {
-		sent->id = s->id;
-		sent->at_ms = agent_now_ms();
-		pthread_mutex_lock(&a->misc.lock);
-		sent->next = a->misc.sent;
-		a->misc.sent = sent;
-		pthread_mutex_unlock(&a->misc.lock);
-	}
+	/* One was prepared for each. */
+	a->to_send = sent->next;
+	sent->id = s->id;
+	sent->at_ms = agent_now_ms();
+	pthread_mutex_lock(&a->misc.lock);
+	sent->next = a->misc.sent;
+	a->misc.sent = sent;
+	pthread_mutex_unlock(&a->misc.lock);
 	r = codec_encode(&s->msg, &body);
 	if (r == 0)
 		r = net_send(a->net, &to, s->id, strbuf_bytes(&body),
@@ -160,15 +172,40 @@ static void send_one(struct agent *a, const struct ch_send *s)
 			    (struct ch_bytes){NULL, 0});
 }
 
+int agent_net_prepare(struct agent *a, const struct ch_update *u)
+{
+	for (const struct ch_send *s = u->send.first; s; s = s->next) {
+		struct sent *sent = calloc(1, sizeof(*sent));
+
+		if (sent)
+			sent->answer = agent_item(CH_UNSENT);
+		if (!sent || !sent->answer) {
+			free(sent);
+			return -ENOMEM;
+		}
+		sent->next = a->to_send;
+		a->to_send = sent;
+	}
+	return 0;
+}
+
+void agent_net_drop(struct agent *a)
+{
+	while (a->to_send) {
+		struct sent *s = a->to_send;
+
+		a->to_send = s->next;
+		agent_sent_free(s);
+	}
+}
+
 void agent_net_held(struct agent *a, struct item *it)
 {
-	struct held *h;
+	struct held *h = it->held;
 
-	if (it->ev.type != CH_RECV)
-		return;
-	h = calloc(1, sizeof(*h));
 	if (!h)
-		return; /* It is answered all the same, unless the engine ends. */
+		return;
+	it->held = NULL;
 	h->req = it->req;
 	h->next = a->held;
 	a->held = h;

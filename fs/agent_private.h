@@ -41,7 +41,14 @@ struct item { /* An event, with the memory it points at. */
 	void *mem;
 	struct codec_message msg; /* RECV and ANSWER. */
 	struct net_request *req;  /* RECV: token is its address. */
+	struct held *held;	  /* RECV: for agent_net_held(). */
 };
+
+/*
+ * What is let out has an answer, even without memory: the event that carries
+ * it is allocated before the commit, with what is asked.
+ */
+#define AGENT_TEXT_LEN 512 /* Of a message that there is no more room for. */
 
 struct pending { /* A user who waits. */
 	struct pending *next;
@@ -55,21 +62,18 @@ struct held { /* A request that the engine has not answered. */
 	struct net_request *req;
 };
 
-struct sent { /* An exchange whose round trip is measured. */
+struct sent { /* An exchange that we began. */
 	struct sent *next;
 	uint64_t id, at_ms;
+	struct item *answer;
 };
 
-struct running { /* A job that a driver has. */
-	struct running *next;
-	uint64_t id;
-	struct ch_hash effective;
-};
-
-struct order { /* A job that waits for the worker. */
+struct order { /* A job: ready, or waiting for the worker, or at its driver. */
 	struct order *next;
 	struct ch_job job; /* Strings in mem. */
 	void *mem;
+	struct ch_hash effective; /* APPLY: of the bytes that were handed over. */
+	struct item *answer; /* Its mem has AGENT_TEXT_LEN bytes. */
 };
 
 struct last_error {
@@ -100,6 +104,7 @@ struct agent {
 		struct item *first, **last;
 		size_t n;
 		struct order *order_first, **order_last;
+		struct order *running; /* At their drivers. */
 		pthread_cond_t orders;
 	} queue;
 
@@ -122,7 +127,6 @@ struct agent {
 	struct {
 		pthread_mutex_t lock;
 		struct sent *sent;
-		struct running *running;
 		struct last_error *errors;
 		size_t n_errors;
 	} misc;
@@ -134,6 +138,8 @@ struct agent {
 
 	/* The loop's own. */
 	struct held *held;
+	struct order *ready; /* Of the round, newest first, until its commit. */
+	struct sent *to_send;
 	struct ch_engine *engine;
 	struct ch_update update;
 	uint64_t next_ms, retry_ms;
@@ -172,12 +178,23 @@ void agent_store_close(struct agent *a);
 /* agent_job.c */
 int agent_drivers_open(struct agent *a, struct err *reterr);
 void agent_drivers_close(struct agent *a);
-void agent_jobs_let_out(struct agent *a, const struct ch_update *u);
+/* Before the commit: all that its jobs and their answers need. 0, -ENOMEM. */
+int agent_jobs_prepare(struct agent *a, const struct ch_update *u);
+void agent_jobs_let_out(struct agent *a);
+/* The engine is gone: what no driver has begun is dropped. What one has goes
+ * on; the next engine's job of that name waits for it. */
+void agent_jobs_drop(struct agent *a);
 void *agent_worker(void *arg);
+void agent_job_done(void *arg, uint64_t id, const struct platform_result *r);
+void agent_order_free(struct order *o);
 
 /* agent_net.c */
 int agent_net_open(struct agent *a, struct err *reterr);
+/* As for jobs. */
+int agent_net_prepare(struct agent *a, const struct ch_update *u);
 void agent_net_let_out(struct agent *a, const struct ch_update *u);
+void agent_net_drop(struct agent *a);
+void agent_sent_free(struct sent *s);
 void agent_net_refuse(struct item *it);
 /* The engine has it, and answers when it likes. */
 void agent_net_held(struct agent *a, struct item *it);
