@@ -65,6 +65,7 @@ void compose_hello(struct compose *b, uint32_t poll_ms)
 		f->u.hello.got_epoch = b->p->got_epoch;
 		f->u.hello.got_nonce = b->p->got_nonce;
 		f->u.hello.got_no = b->p->got_no;
+		f->u.hello.sent_no = b->p->batch_no;
 	}
 }
 

@@ -254,6 +254,8 @@ int outbox_has(struct ch_engine *e, const struct ch_id *site, uint64_t seq);
 int exchange_recv(struct ch_engine *e, const struct ch_event *ev);
 int exchange_answer(struct ch_engine *e, const struct ch_event *ev);
 int exchange_unsent(struct ch_engine *e, const struct ch_event *ev);
+/* Something is forgotten: what is under way to us may speak of it. */
+int exchange_fence(struct ch_engine *e);
 /* Send what is due (compose.c). */
 int exchange_pump(struct ch_engine *e);
 

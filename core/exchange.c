@@ -304,15 +304,15 @@ out:
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int store_cursor(struct ch_engine *e, struct peer *p,
-			const struct ch_frame *f)
+static int store_cursor(struct ch_engine *e, struct peer *p, uint32_t epoch,
+			uint32_t nonce, uint64_t no)
 {
 	struct strbuf value = STRBUF_INIT;
 	int rc;
 
-	p->got_epoch = f->u.batch.epoch;
-	p->got_nonce = f->u.batch.nonce;
-	p->got_no = f->u.batch.no;
+	p->got_epoch = epoch;
+	p->got_nonce = nonce;
+	p->got_no = no;
 	wire_put_u32(&value, p->got_epoch);
 	wire_put_u32(&value, p->got_nonce);
 	wire_put_u64(&value, p->got_no);
@@ -396,10 +396,36 @@ static int take_batch(struct taker *t, const struct ch_frame *f,
 			rc = take_report(t, item->bytes);
 	}
 	if (rc == 0)
-		rc = store_cursor(t->e, t->p, f);
+		rc = store_cursor(t->e, t->p, f->u.batch.epoch,
+				  f->u.batch.nonce, f->u.batch.no);
 	*ret_status = t->n_missing ? ACK_BODIES : t->full ? ACK_FULL : ACK_OK;
 	ask(t, ret_status);
 	return rc;
+}
+
+/*
+ * Batches that sites made before they knew what they know now may still come:
+ * from here on they are stale. So a request that was very long under way does
+ * not bring back what we are about to forget. Whoever still wants one of them
+ * taken is told, and sends it anew, as things are by then.
+ */
+int exchange_fence(struct ch_engine *e)
+{
+	for (size_t i = 0; i < e->n_peers; i++) {
+		struct peer *p = e->peers[i];
+		int rc;
+
+		if (!p->sent_no || p->sent_epoch < p->got_epoch ||
+		    (p->sent_epoch == p->got_epoch &&
+		     (p->sent_nonce != p->got_nonce ||
+		      p->sent_no <= p->got_no)))
+			continue;
+		rc = store_cursor(e, p, p->sent_epoch, p->sent_nonce,
+				  p->sent_no);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 static int add_named(void *arg, const struct body_ref *body)

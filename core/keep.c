@@ -508,6 +508,8 @@ int keep_settle(struct ch_engine *e, struct ch_bytes name)
 	else if (vv_get(&r.clock, &e->writer))
 		e->writer_spent = true;
 	if (rc == 0)
+		rc = exchange_fence(e);
+	if (rc == 0)
 		rc = forget(e, &r);
 out:
 	strbuf_release(&job);

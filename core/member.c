@@ -287,6 +287,15 @@ int member_hello(struct ch_engine *e, struct peer *p,
 		changed = true;
 	}
 	p->incarnation = hello->u.hello.incarnation;
+	/* One that comes late says less, and counts for nothing. */
+	if (hello->u.hello.epoch > p->sent_epoch ||
+	    (hello->u.hello.epoch == p->sent_epoch &&
+	     (hello->u.hello.nonce != p->sent_nonce ||
+	      hello->u.hello.sent_no > p->sent_no))) {
+		p->sent_epoch = hello->u.hello.epoch;
+		p->sent_nonce = hello->u.hello.nonce;
+		p->sent_no = hello->u.hello.sent_no;
+	}
 	if (p->not_after != from->not_after) {
 		p->not_after = from->not_after;
 		changed = true;

@@ -88,6 +88,8 @@ struct ch_frame {
 			/* The last batch of yours that is durable here. */
 			uint32_t got_epoch, got_nonce;
 			uint64_t got_no;
+			/* The last one that the sender made for you. */
+			uint64_t sent_no;
 			/* Hold the answer up to so long; 0: answer at once. */
 			uint32_t poll_ms;
 		} hello;

@@ -68,6 +68,9 @@ struct peer {
 	/* The last batch of its that is durable here. */
 	uint32_t got_epoch, got_nonce;
 	uint64_t got_no;
+	/* The last one that it made for us, as far as it said so. */
+	uint32_t sent_epoch, sent_nonce;
+	uint64_t sent_no;
 	/* It is owed an answer to a batch that came in an answer. */
 	bool owe_ack;
 	uint32_t ack_epoch, ack_nonce;

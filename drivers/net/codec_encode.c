@@ -147,6 +147,7 @@ static void hello_encode(struct header *h, const struct ch_frame *f)
 	put_number(h, "got_epoch", f->u.hello.got_epoch);
 	put_number(h, "got_nonce", f->u.hello.got_nonce);
 	put_number(h, "got_no", f->u.hello.got_no);
+	put_number(h, "sent_no", f->u.hello.sent_no);
 	put_number(h, "poll_ms", f->u.hello.poll_ms);
 }
 

@@ -738,6 +738,48 @@ static void forgotten_writes(void **state)
 	end(w);
 }
 
+/* A request that was under way while B left the resource, and forgot it. */
+static void very_late(void **state)
+{
+	struct world *w = boot(2);
+	struct ch_frame v[3] = {
+		hello_of(w, A), {.type = FRAME_CHUNK}, {.type = FRAME_BATCH}};
+	const struct ch_bytes body = ch_str("a: 1\n");
+	struct ch_from from = from_of(w, A);
+	struct strbuf record = STRBUF_INIT;
+	struct ch_item item;
+	struct record r;
+	struct peer *p;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	world_run(w, 5000);
+	record_init(&r);
+	assert_int_equal(ledger_stored(&w->site[A], ch_str("web"), &r), 0);
+	record_encode(&r, &record);
+	record_release(&r);
+	item = (struct ch_item){ITEM_RECORD, strbuf_bytes(&record)};
+	p = member_find(w->site[A].engine, &w->site[B].id);
+	v[2].u.batch.epoch = w->site[A].cfg.epoch;
+	v[2].u.batch.nonce = w->site[A].cfg.nonce;
+	v[2].u.batch.no = ++p->batch_no;
+	v[2].u.batch.v = &item;
+	v[2].u.batch.n = 1;
+	hash_sum(&body, 1, &v[1].u.chunk.body);
+	v[1].u.chunk.len = body.len;
+	v[1].u.chunk.bytes = body;
+	assert_int_equal(withdraw(w, B, "web", name_of(w, B), 1), 0);
+	world_run(w, 20000);
+	assert_true(has_none(&w->site[B], COL_RECORD, "web"));
+	assert_int_equal(tell(w, B, &from, v, 3), 200);
+	assert_true(has_none(&w->site[B], COL_RECORD, "web"));
+	/* What is said from now on is heard. */
+	assert_int_equal(add(w, A, "web", "paris"), 0);
+	sees_state(w, A, "web", B, "ready");
+	strbuf_release(&record);
+	end(w);
+}
+
 static void failed_commit(void **state)
 {
 	struct world *w = boot(2);
@@ -892,6 +934,7 @@ int main(void)
 		cmocka_unit_test(old_reports),
 		cmocka_unit_test(certificate_comes_last),
 		cmocka_unit_test(forgotten_writes),
+		cmocka_unit_test(very_late),
 		cmocka_unit_test(failed_commit),
 		cmocka_unit_test(crashes),
 		cmocka_unit_test(no_memory),

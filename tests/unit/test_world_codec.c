@@ -75,6 +75,7 @@ static struct ch_frame hello(void)
 	f.u.hello.got_epoch = 7;
 	f.u.hello.got_nonce = 8;
 	f.u.hello.got_no = 9;
+	f.u.hello.sent_no = 10;
 	f.u.hello.poll_ms = 55000;
 	return f;
 }
@@ -192,6 +193,7 @@ static void every_frame_comes_back(void **state)
 	assert_int_equal(f[0].u.hello.got_epoch, 7);
 	assert_int_equal(f[0].u.hello.got_nonce, 8);
 	assert_int_equal(f[0].u.hello.got_no, 9);
+	assert_int_equal(f[0].u.hello.sent_no, 10);
 	assert_int_equal(f[0].u.hello.poll_ms, 55000);
 	assert_int_equal(f[1].u.batch.epoch, 1);
 	assert_int_equal(f[1].u.batch.nonce, 2);
