@@ -493,8 +493,8 @@ static int take_chunk(struct taker *t, const struct ch_frame *f)
 	const struct ch_hash *hash = &f->u.chunk.body;
 	struct ch_engine *e = t->e;
 	struct peer *p = t->p;
-	uint64_t end = (uint64_t)f->u.chunk.no * CHUNK_LEN +
-		       f->u.chunk.bytes.len;
+	uint64_t end =
+		(uint64_t)f->u.chunk.no * CHUNK_LEN + f->u.chunk.bytes.len;
 	int rc = was_asked(p, hash) ? 1 : is_named(t, hash);
 
 	if (rc < 0)

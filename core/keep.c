@@ -346,8 +346,7 @@ static int announce(struct ch_engine *e, const struct record *r,
 	size_t pos = 0;
 	int rc;
 
-	if (there && r->clock.n >= VV_WARN &&
-	    (!old || old->clock.n < VV_WARN))
+	if (there && r->clock.n >= VV_WARN && (!old || old->clock.n < VV_WARN))
 		update_notice(e, "refused", r->name, none, NULL, none,
 			      "written in %zu lives of its sites: beyond %d "
 			      "it takes no more writes, and can only be "

@@ -161,8 +161,7 @@ static int how_apart(const struct view *v, const struct record *r,
 	struct strbuf buf = STRBUF_INIT;
 	const char *ours, *theirs = NULL;
 	int rc = address_of(v, &v->self, &buf, &ours);
-	bool apart = rc == 0 && ours && !*ours &&
-		     id_cmp(site, &v->self) != 0;
+	bool apart = rc == 0 && ours && !*ours && id_cmp(site, &v->self) != 0;
 
 	if (apart)
 		rc = address_of(v, site, &buf, &theirs);
