@@ -293,18 +293,6 @@ static int see_in(void *arg, const struct resource_site *s)
 	return 0;
 }
 
-/* The N of .trash/NAME@SITE-N: greater than any that we still show. */
-static int trash_number(struct ch_engine *e, uint32_t *ret_n)
-{
-	uint64_t n;
-	int rc = db_get_u64(e, COL_SYS, "trash", &n);
-
-	if (rc == 0)
-		rc = db_put_u64(e, COL_SYS, "trash", n + 1);
-	*ret_n = (uint32_t)(n + 1);
-	return rc;
-}
-
 static int bury(struct ch_engine *e, const struct ch_submit *s,
 		struct record *r)
 {

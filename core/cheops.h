@@ -217,6 +217,9 @@ struct ch_update {
 	uint64_t next_ms; /* Step again by then (CH_TIMEOUT). */
 	struct ch_batch store; /* Atomically, synced; COL_LIVE among it. */
 	bool durable;          /* It holds more than COL_LIVE: sync it. */
+	/* Not 0: once this is stored and let out, the engine must be made anew,
+	 * with an epoch of at least this. */
+	uint32_t new_life;
 	CH_LIST(struct ch_done) done;
 	CH_LIST(struct ch_send) send;
 	CH_LIST(struct ch_reply) reply;
@@ -246,6 +249,7 @@ struct ch_config {
 	const char *const *drivers; /* Those that this site has. */
 	size_t n_drivers;
 	uint64_t cert_not_after;
+	bool restored; /* The store is, or may be, older than it once was. */
 };
 
 int ch_update_init(struct ch_update *u);

@@ -66,7 +66,29 @@ void compose_hello(struct compose *b, uint32_t poll_ms)
 		f->u.hello.got_nonce = b->p->got_nonce;
 		f->u.hello.got_no = b->p->got_no;
 		f->u.hello.sent_no = b->p->batch_no;
+		f->u.hello.known = b->p->prev;
+		if (b->p->is_lower) /* More than it can remember. */
+			f->u.hello.known = (struct ch_life){b->p->acker_epoch,
+							    b->p->acker_nonce,
+							    INT64_MAX};
+		if (b->p->is_behind)
+			f->u.hello.known = (struct ch_life){b->p->epoch,
+							    b->p->nonce,
+							    b->p->seen_seq};
 	}
+}
+
+void compose_ask(struct compose *b)
+{
+	uint8_t round = rejoin_asks(b->e, b->p);
+	struct ch_frame *f;
+
+	if (!round)
+		return;
+	f = add(b, FRAME_ASK);
+	f->u.ask.epoch = b->e->me.epoch;
+	f->u.ask.nonce = b->e->me.nonce;
+	f->u.ask.round = round;
 }
 
 int compose_beat(struct compose *b)
@@ -196,6 +218,11 @@ static int item_bytes(struct compose *b, const struct out_item *item,
 	struct wire w;
 	int rc;
 
+	if (item->kind == OUT_MARK) {
+		ret_item->kind = ITEM_MARK;
+		ret_item->bytes = arena_bytes(e->u->arena, name);
+		return arena_error(e->u->arena) < 0 ? -ENOMEM : 1;
+	}
 	record_init(&r);
 	if (is_record)
 		strbuf_add(&key, name.p, name.len);
@@ -299,19 +326,23 @@ static int add_batch(struct compose *b)
 	struct peer *p = b->p;
 	struct ch_item *v;
 	struct ch_frame *f;
+	struct out_item *mark = NULL;
 	bool gone = false;
-	size_t n = 0;
+	size_t n = 0, i;
 
 	v = arena_alloc(e->u->arena, MSG_ITEMS_MAX * sizeof(*v));
 	if (!v)
 		return -ENOMEM;
-	for (size_t i = 0;
-	     i < p->n_queue && n < MSG_ITEMS_MAX &&
-	     b->item_bytes < BATCH_BYTES_MAX && b->n + 8 < FRAMES_MAX;
+	for (i = 0; i < p->n_queue && n < MSG_ITEMS_MAX &&
+		    b->item_bytes < BATCH_BYTES_MAX && b->n + 8 < FRAMES_MAX;
 	     i++) {
 		struct out_item *item = &p->queue[i];
 		int rc;
 
+		if (item->kind == OUT_MARK) {
+			mark = item;
+			continue;
+		}
 		if (plan_is_fresh(
 			    e, (struct ch_bytes){item->name, item->name_len}))
 			continue;
@@ -326,6 +357,16 @@ static int add_batch(struct compose *b)
 			return rc;
 		item->flying = true;
 		gone |= rc == 0;
+	}
+	/* What changed since a mark was put there stands behind it: all that
+	 * comes first. */
+	if (mark && i == p->n_queue && !p->more && n < MSG_ITEMS_MAX) {
+		int rc = item_bytes(b, mark, &v[n]);
+
+		if (rc < 0)
+			return rc;
+		n++;
+		mark->flying = true;
 	}
 	if (n == 0) {
 		if (gone)
@@ -421,6 +462,8 @@ static int beat(struct ch_engine *e, struct peer *p)
 	if (rc < 0)
 		return rc;
 	compose_hello(&b, 0);
+	if (!id_is_zero(&p->id))
+		compose_ask(&b);
 	rc = compose_beat(&b);
 	if (rc < 0)
 		return rc;
@@ -466,6 +509,7 @@ int compose_held(struct ch_engine *e, struct peer *p, bool even_if_empty)
 	if (rc < 0)
 		return rc;
 	compose_hello(&b, 0);
+	compose_ask(&b);
 	rc = compose_news(&b);
 	if (rc < 0 || (rc == 0 && !even_if_empty))
 		return rc;
@@ -505,7 +549,7 @@ static int pump_one(struct ch_engine *e, struct peer *p)
 		else
 			update_by(e, p->next_poll_ms);
 	}
-	if (rc == 0 && dial && met && !p->push_id &&
+	if (rc == 0 && dial && met && p->is_vetted && !p->push_id &&
 	    (has_something(p) || p->owe_ack)) {
 		if (now >= p->next_push_ms)
 			rc = push(e, p);
@@ -529,6 +573,8 @@ static int pump_one(struct ch_engine *e, struct peer *p)
 
 int exchange_pump(struct ch_engine *e)
 {
+	if (e->reborn) /* The next life speaks. */
+		return 0;
 	for (size_t i = 0; i < e->n_peers; i++) {
 		int rc = pump_one(e, e->peers[i]);
 

@@ -22,6 +22,10 @@ struct compose {
 int compose_init(struct compose *b, struct ch_engine *e, struct peer *p);
 struct ch_message compose_message(const struct compose *b);
 void compose_hello(struct compose *b, uint32_t poll_ms);
+/* What it must be asked, if anything. */
+void compose_ask(struct compose *b);
+/* What it must be asked, if anything. */
+void compose_ask(struct compose *b);
 int compose_beat(struct compose *b);
 void compose_ack(struct compose *b, uint32_t epoch, uint32_t nonce, uint64_t no,
 		 uint8_t status, uint32_t retry_ms);

@@ -94,6 +94,9 @@ static int start(struct ch_engine *e)
 	int rc;
 
 	CHECK(!e->started);
+	rc = rejoin_note_life(e);
+	if (rc < 0)
+		return rc;
 	e->started = true;
 	e->start_ms = e->now_ms;
 	e->run_saved_ms = e->now_ms;
@@ -104,6 +107,8 @@ static int start(struct ch_engine *e)
 		rc = body_start(e);
 	if (rc == 0)
 		rc = member_start(e);
+	if (rc == 0)
+		rc = rejoin_start(e);
 	return rc < 0 ? rc : plan_start(e);
 }
 
@@ -185,9 +190,13 @@ int ch_finish(struct ch_engine *e, struct ch_update *u)
 	if (rc == 0)
 		rc = wait_check(e, ch_str(""));
 	if (rc == 0)
+		rc = rejoin_tick(e);
+	if (rc == 0)
 		rc = exchange_pump(e);
 	if (rc == 0)
 		rc = save_run(e);
+	if (rc == 0)
+		rc = rejoin_note_life(e);
 	if (rc == 0)
 		rc = arena_error(u->arena);
 	if (rc == 0)

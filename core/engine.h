@@ -14,6 +14,7 @@
  *	outbox.c    what each site has yet to be told
  *	exchange.c  messages in, and their answers
  *	compose.c   messages out
+ *	rejoin.c    a store that is older than what others know of it
  *	plan.c      which driver job is due
  *	act.c       what is not settled, and when to look at it again
  *	wait.c      users who wait until it is done
@@ -51,6 +52,7 @@ struct ch_engine {
 	struct actor writer; /* Of our dots: me, with a nonce that grows. */
 	bool writer_spent;   /* The next dot has another: see keep.c. */
 	uint64_t seq;	     /* Of our last dot. */
+	uint64_t seq_noted;  /* As our life's note says. */
 	uint64_t hlc;      /* Last one issued or seen. */
 	uint64_t out_seq;  /* Last outbox sequence. */
 	uint64_t last_id;  /* Of sends and jobs. */
@@ -77,6 +79,12 @@ struct ch_engine {
 	struct strbuf scrub; /* The last name that was observed. */
 	uint64_t scrub_ms;   /* When the next one is. */
 	bool scrubbed;       /* All records were looked at once. */
+
+	/* See rejoin.c. */
+	uint32_t amnesia;      /* Lives before this one are incomplete; 0. */
+	uint32_t reborn;       /* This engine ends; the next life, at least. */
+	uint64_t rejoin_floor; /* Records stored before are unconfirmed; 0. */
+	uint8_t rejoin_round;
 
 	struct waiter *waiters;
 	struct map parcels; /* Hash -> struct parcel. */
@@ -146,6 +154,11 @@ int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
  * record of that (a certificate stays). Nothing of it may be on a platform.
  */
 int keep_settle(struct ch_engine *e, struct ch_bytes name);
+/* As keep_save() of a write of ours, of a record that was unconfirmed. */
+int keep_save_confirmed(struct ch_engine *e, struct record *r,
+			const struct record *old, uint64_t old_seq);
+/* Remove everything about @r here, but not from .trash. */
+int keep_forget(struct ch_engine *e, const struct record *r);
 /*
  * May @r be stored? It could not be read again beyond the limits of record.h.
  * What users write stays so far below them (@share of 4, in bytes) that it can
@@ -199,6 +212,11 @@ void parcel_release(struct ch_engine *e);
  * on; what lives again is there no more. */
 int trash_fill(struct ch_engine *e, const struct record *r,
 	       const struct record *old);
+/* What @tomb deleted of @r goes to .trash. */
+int trash_put(struct ch_engine *e, const struct record *r,
+	      const struct entry *tomb);
+/* The N of .trash/NAME@SITE-N: greater than any that we still show. */
+int trash_number(struct ch_engine *e, uint32_t *ret_n);
 /* That entry is gone from here. -ENOENT. */
 int trash_drop(struct ch_engine *e, struct ch_bytes trash);
 /* Now and then: what has been there for 30 days that the agent ran. */
@@ -240,7 +258,7 @@ int member_set_address(struct ch_engine *e, const struct ch_submit *s);
 int member_set_labels(struct ch_engine *e, const struct ch_submit *s);
 
 /* outbox.c */
-enum out_kind { OUT_RECORD = 1, OUT_REPORT = 2 };
+enum out_kind { OUT_RECORD = 1, OUT_REPORT = 2, OUT_MARK = 3 };
 uint64_t outbox_next(struct ch_engine *e);
 int outbox_put(struct ch_engine *e, const struct ch_id *site, uint8_t kind,
 	       struct ch_bytes name, uint64_t old_seq, uint64_t seq);
@@ -258,6 +276,33 @@ int exchange_unsent(struct ch_engine *e, const struct ch_event *ev);
 int exchange_fence(struct ch_engine *e);
 /* Send what is due (compose.c). */
 int exchange_pump(struct ch_engine *e);
+
+/* rejoin.c */
+int rejoin_start(struct ch_engine *e);
+int rejoin_tick(struct ch_engine *e);
+/* Our life, and the last dot of it, are noted in the store. */
+int rejoin_note_life(struct ch_engine *e);
+/* May what is stored of @name, at @seq, neither be sent nor put in force? */
+bool rejoin_is_unconfirmed(struct ch_engine *e, struct ch_bytes name,
+			   uint64_t seq, int *ret_rc);
+/* An unconfirmed record is about to change: keep what it had seen. */
+int rejoin_keep_clock(struct ch_engine *e, const struct record *old,
+		      uint64_t seq);
+/* @p's record was joined with ours. */
+int rejoin_taken(struct ch_engine *e, const struct peer *p,
+		 const struct record *theirs);
+/* What @p knows of our earlier lives. */
+int rejoin_hello(struct ch_engine *e, const struct peer *p,
+		 const struct ch_life *known);
+/* The round of the question that it must be asked now; 0: none. */
+uint8_t rejoin_asks(const struct ch_engine *e, struct peer *p);
+/* It asks. */
+int rejoin_asked(struct ch_engine *e, struct peer *p, uint32_t epoch,
+		 uint32_t nonce, uint8_t round);
+/* It has answered. */
+int rejoin_mark(struct ch_engine *e, struct peer *p, struct ch_bytes mark);
+/* Is its answer awaited? */
+bool rejoin_awaits(const struct ch_engine *e, const struct peer *p);
 
 /* plan.c */
 /* Something about @name changed: look at it again in this round. */

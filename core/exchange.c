@@ -47,12 +47,20 @@ static int landed(struct ch_engine *e, struct peer *p)
 
 static int on_ack(struct ch_engine *e, struct peer *p, const struct ch_frame *f)
 {
+	int rc;
+
 	if (!p->flying || f->u.ack.epoch != e->me.epoch ||
 	    f->u.ack.nonce != e->me.nonce || f->u.ack.no != p->flying)
 		return 0;
 	switch (f->u.ack.status) {
 	case ACK_OK:
-		return landed(e, p);
+		p->acked_epoch = e->me.epoch;
+		p->acked_nonce = e->me.nonce;
+		p->acked_no = p->flying;
+		p->acker_epoch = p->epoch;
+		p->acker_nonce = p->nonce;
+		rc = member_cursor(e, p);
+		return rc < 0 ? rc : landed(e, p);
 	case ACK_BODIES:
 		outbox_crashed(p);
 		return 0;
@@ -192,6 +200,18 @@ static bool may_know(const struct peer *p, const struct record *ours,
 	return false;
 }
 
+/* So much of its own writes we have from @p. */
+static void see_dots(struct peer *p, const struct record *theirs)
+{
+	for (size_t i = 0; i < theirs->clock.n; i++) {
+		const struct actor *a = &theirs->clock.v[i].actor;
+
+		if (a->epoch == p->epoch && id_cmp(&a->site, &p->id) == 0 &&
+		    theirs->clock.v[i].seq > p->seen_seq)
+			p->seen_seq = theirs->clock.v[i].seq;
+	}
+}
+
 static int take_record(struct taker *t, struct ch_bytes bytes)
 {
 	struct ch_engine *e = t->e;
@@ -239,17 +259,21 @@ static int take_record(struct taker *t, struct ch_bytes bytes)
 		t->full = true;
 		goto out;
 	}
+	see_dots(t->p, &theirs);
 	if (have && record_equal(&merged, &ours)) {
 		/* Nothing new; but do they know what we know? */
-		if (!record_equal(&ours, &theirs) &&
+		if (!rejoin_is_unconfirmed(e, theirs.name, seq, &rc) &&
+		    rc == 0 && !record_equal(&ours, &theirs) &&
 		    may_know(t->p, &ours, &theirs) &&
 		    outbox_has(e, &t->p->id, seq) == 0)
 			rc = outbox_put(e, &t->p->id, OUT_RECORD, theirs.name,
 					0, seq);
-		goto out;
+	} else {
+		rc = keep_save(e, &merged, have ? &ours : NULL, seq, &t->p->id,
+			       &theirs);
 	}
-	rc = keep_save(e, &merged, have ? &ours : NULL, seq, &t->p->id,
-		       &theirs);
+	if (rc == 0)
+		rc = rejoin_taken(e, t->p, &theirs);
 out:
 	record_release(&merged);
 	record_release(&ours);
@@ -304,24 +328,13 @@ out:
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int store_cursor(struct ch_engine *e, struct peer *p, uint32_t epoch,
-			uint32_t nonce, uint64_t no)
+static int move_cursor(struct ch_engine *e, struct peer *p, uint32_t epoch,
+		       uint32_t nonce, uint64_t no)
 {
-	struct strbuf value = STRBUF_INIT;
-	int rc;
-
 	p->got_epoch = epoch;
 	p->got_nonce = nonce;
 	p->got_no = no;
-	wire_put_u32(&value, p->got_epoch);
-	wire_put_u32(&value, p->got_nonce);
-	wire_put_u64(&value, p->got_no);
-	rc = strbuf_error(&value);
-	if (rc == 0)
-		rc = db_put(e, COL_PEER, (struct ch_bytes){p->id.b, 16},
-			    strbuf_bytes(&value));
-	strbuf_release(&value);
-	return rc;
+	return member_cursor(e, p);
 }
 
 #define ASK_MIN_MS 250u
@@ -372,9 +385,11 @@ static void ask(struct taker *t, uint8_t *status)
 
 static bool is_stale(const struct peer *p, const struct ch_frame *f)
 {
+	if (p->is_behind) /* It must take a later life first. */
+		return true;
 	if (f->u.batch.epoch != p->got_epoch)
 		return f->u.batch.epoch < p->got_epoch;
-	return f->u.batch.nonce == p->got_nonce && f->u.batch.no <= p->got_no;
+	return f->u.batch.nonce != p->got_nonce || f->u.batch.no <= p->got_no;
 }
 
 /* Take what a batch brings; @ret_status is the word for its sender. */
@@ -394,10 +409,12 @@ static int take_batch(struct taker *t, const struct ch_frame *f,
 			rc = take_record(t, item->bytes);
 		else if (item->kind == ITEM_REPORT)
 			rc = take_report(t, item->bytes);
+		else if (item->kind == ITEM_MARK && !t->n_missing && !t->full)
+			rc = rejoin_mark(t->e, t->p, item->bytes);
 	}
 	if (rc == 0)
-		rc = store_cursor(t->e, t->p, f->u.batch.epoch,
-				  f->u.batch.nonce, f->u.batch.no);
+		rc = move_cursor(t->e, t->p, f->u.batch.epoch,
+				 f->u.batch.nonce, f->u.batch.no);
 	*ret_status = t->n_missing ? ACK_BODIES : t->full ? ACK_FULL : ACK_OK;
 	ask(t, ret_status);
 	return rc;
@@ -420,7 +437,7 @@ int exchange_fence(struct ch_engine *e)
 		     (p->sent_nonce != p->got_nonce ||
 		      p->sent_no <= p->got_no)))
 			continue;
-		rc = store_cursor(e, p, p->sent_epoch, p->sent_nonce,
+		rc = move_cursor(e, p, p->sent_epoch, p->sent_nonce,
 				  p->sent_no);
 		if (rc < 0)
 			return rc;
@@ -674,6 +691,10 @@ static int take_frames(struct taker *t, const struct ch_message *msg,
 		case FRAME_CHUNK:
 			rc = take_chunk(t, f);
 			break;
+		case FRAME_ASK:
+			rc = rejoin_asked(t->e, t->p, f->u.ask.epoch,
+					  f->u.ask.nonce, f->u.ask.round);
+			break;
 		}
 	}
 	map_release(&t->named, NULL);
@@ -697,6 +718,10 @@ int exchange_recv(struct ch_engine *e, const struct ch_event *ev)
 	rc = identify(e, &ev->u.recv.from, msg, &t.p, &status);
 	if (rc < 0)
 		return rc;
+	if (t.p && e->reborn) {
+		status = 503; /* The next life answers. */
+		t.p = NULL;
+	}
 	if (!t.p)
 		return update_reply(e, ev->u.recv.token, status) ? 0 : -ENOMEM;
 	rc = take_frames(&t, msg, &batch, &ack, &beat);
@@ -720,6 +745,7 @@ int exchange_recv(struct ch_engine *e, const struct ch_event *ev)
 	if (rc < 0)
 		return rc;
 	compose_hello(&b, 0);
+	compose_ask(&b);
 	if (batch) {
 		compose_ack(&b, batch->u.batch.epoch, batch->u.batch.nonce,
 			    batch->u.batch.no, ack, t.retry_ms);
@@ -787,6 +813,8 @@ int exchange_answer(struct ch_engine *e, const struct ch_event *ev)
 	rc = identify(e, &ev->u.answer.from, ev->u.answer.msg, &t.p, &status);
 	if (rc < 0)
 		return rc;
+	if (e->reborn)
+		return 0;
 	if (t.p != asked) {
 		if (channel == CH_PUSH)
 			outbox_crashed(asked);

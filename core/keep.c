@@ -424,8 +424,7 @@ static int move_count(struct ch_engine *e, bool was, bool is)
 	return db_put_u64(e, COL_SYS, "count", e->count);
 }
 
-/* Remove everything about @r here, but not from .trash. */
-static int forget(struct ch_engine *e, const struct record *r)
+int keep_forget(struct ch_engine *e, const struct record *r)
 {
 	bool there = resource_is_there(r);
 	struct strbuf prefix = STRBUF_INIT;
@@ -484,6 +483,8 @@ int keep_settle(struct ch_engine *e, struct ch_bytes name)
 
 	record_init(&r);
 	rc = keep_load(e, name, &r, &c.seq);
+	if (rc == 0 && rejoin_is_unconfirmed(e, name, c.seq, &rc))
+		goto out;
 	if (rc == 0)
 		rc = resource_sites(&r, see_holder, &c);
 	if (rc < 0)
@@ -509,7 +510,7 @@ int keep_settle(struct ch_engine *e, struct ch_bytes name)
 	if (rc == 0)
 		rc = exchange_fence(e);
 	if (rc == 0)
-		rc = forget(e, &r);
+		rc = keep_forget(e, &r);
 out:
 	strbuf_release(&job);
 	record_release(&r);
@@ -548,9 +549,9 @@ int keep_hold(struct ch_engine *e, struct record *r, bool leaving)
 			 true);
 }
 
-int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
-	      uint64_t old_seq, const struct ch_id *from,
-	      const struct record *theirs)
+static int save(struct ch_engine *e, struct record *r, const struct record *old,
+		uint64_t old_seq, const struct ch_id *from,
+		const struct record *theirs, bool confirmed)
 {
 	struct pusher p = {
 		.e = e,
@@ -572,7 +573,7 @@ int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
 		rc = move_count(e, old && resource_is_there(old), is);
 	if (rc == 0)
 		rc = announce(e, r, old);
-	if (rc == 0)
+	if (rc == 0 && confirmed)
 		rc = push(&p);
 	if (rc == 0) /* It looks whether the record may go, too. */
 		rc = plan_touch(e, r->name);
@@ -581,4 +582,24 @@ int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
 	if (rc == 0 && is && !old)
 		rc = db_del(e, COL_CERT, r->name);
 	return rc < 0 ? rc : put_record(e, r, p.seq);
+}
+
+int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
+	      uint64_t old_seq, const struct ch_id *from,
+	      const struct record *theirs)
+{
+	bool unconfirmed;
+	int rc = 0;
+
+	unconfirmed = old && rejoin_is_unconfirmed(e, r->name, old_seq, &rc);
+	if (rc == 0 && unconfirmed)
+		rc = rejoin_keep_clock(e, old, old_seq);
+	return rc < 0 ? rc
+		      : save(e, r, old, old_seq, from, theirs, !unconfirmed);
+}
+
+int keep_save_confirmed(struct ch_engine *e, struct record *r,
+			const struct record *old, uint64_t old_seq)
+{
+	return save(e, r, old, old_seq, NULL, NULL, true);
 }

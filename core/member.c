@@ -22,6 +22,7 @@
 #include "core/name.h"
 #include "core/peer.h"
 #include "core/place.h"
+#include "core/wire.h"
 
 #define SUSPECT_BEATS 3
 #define DEAD_BEATS 13
@@ -101,6 +102,7 @@ static void peer_free(struct peer *p)
 	if (!p)
 		return;
 	outbox_release(p);
+	strbuf_release(&p->answer_from);
 	mem_free(p->name);
 	mem_free(p->address);
 	mem_free(p->labels);
@@ -135,6 +137,7 @@ int member_add(struct ch_engine *e, const struct ch_id *id,
 	if (!p)
 		return -ENOMEM;
 	p->id = *id;
+	strbuf_init(&p->answer_from);
 	p->heartbeat = HB_SUSPECT;
 	p->next_beat_ms = e->now_ms;
 	p->name = mem_dup(name.p, name.len);
@@ -178,6 +181,7 @@ int member_store(struct ch_engine *e, const struct peer *p)
 		.incarnation = p->incarnation,
 		.heard_ms = p->heard_wall_ms,
 		.not_after = p->not_after,
+		.prev = p->prev,
 	};
 
 	return id_is_zero(&p->id) ? 0 : store_site(e, &p->id, &s);
@@ -261,11 +265,70 @@ int member_heard(struct ch_engine *e, struct peer *p)
 	return set_heartbeat(e, p, HB_ALIVE);
 }
 
+int member_cursor(struct ch_engine *e, const struct peer *p)
+{
+	struct strbuf value = STRBUF_INIT;
+	int rc;
+
+	wire_put_u32(&value, p->got_epoch);
+	wire_put_u32(&value, p->got_nonce);
+	wire_put_u64(&value, p->got_no);
+	wire_put_u64(&value, p->seen_seq);
+	wire_put_u32(&value, p->answered_life);
+	wire_put_u32(&value, p->acked_epoch);
+	wire_put_u32(&value, p->acked_nonce);
+	wire_put_u64(&value, p->acked_no);
+	wire_put_u32(&value, p->acker_epoch);
+	wire_put_u32(&value, p->acker_nonce);
+	rc = strbuf_error(&value);
+	if (rc == 0)
+		rc = db_put(e, COL_PEER, (struct ch_bytes){p->id.b, 16},
+			    strbuf_bytes(&value));
+	strbuf_release(&value);
+	return rc;
+}
+
+/* A site that speaks as of an earlier life than we know has lost what it knew:
+ * it is told of the later one, and takes one that is later still. */
+static int see_life(struct ch_engine *e, struct peer *p, uint32_t epoch,
+		    uint32_t nonce, bool *ret_changed)
+{
+	p->is_behind = false;
+	if (p->epoch == epoch && p->nonce == nonce)
+		return 0;
+	p->n_sent = 0;
+	p->is_behind = p->epoch >= epoch;
+	if (p->is_behind)
+		return 0;
+	p->prev = (struct ch_life){p->epoch, p->nonce, p->seen_seq};
+	p->epoch = epoch;
+	p->nonce = nonce;
+	p->seen_seq = 0;
+	*ret_changed = true;
+	return member_cursor(e, p);
+}
+
+/* Has it lost a batch that an earlier life of it had acknowledged? Of the same
+ * life a hello may only be late. */
+static bool has_less(const struct peer *p, const struct ch_frame *hello)
+{
+	uint32_t epoch = hello->u.hello.got_epoch;
+
+	if (hello->u.hello.epoch == p->acker_epoch &&
+	    hello->u.hello.nonce == p->acker_nonce)
+		return false;
+	if (epoch != p->acked_epoch)
+		return epoch < p->acked_epoch;
+	return hello->u.hello.got_nonce == p->acked_nonce &&
+	       hello->u.hello.got_no < p->acked_no;
+}
+
 int member_hello(struct ch_engine *e, struct peer *p,
 		 const struct ch_frame *hello, const struct ch_from *from)
 {
 	const char *address = hello->u.hello.address;
 	bool changed = false;
+	int rc;
 
 	if (!p->address_by_hand && strcmp(p->address, address) != 0) {
 		peer_set(&p->address, ch_str(address), e);
@@ -279,13 +342,8 @@ int member_hello(struct ch_engine *e, struct peer *p,
 		peer_set(&p->version, ch_str(hello->u.hello.version), e);
 		changed = true;
 	}
-	if (p->epoch != hello->u.hello.epoch ||
-	    p->nonce != hello->u.hello.nonce) {
-		p->epoch = hello->u.hello.epoch;
-		p->nonce = hello->u.hello.nonce;
-		p->n_sent = 0;
-		changed = true;
-	}
+	rc = see_life(e, p, hello->u.hello.epoch, hello->u.hello.nonce,
+		      &changed);
 	p->incarnation = hello->u.hello.incarnation;
 	/* One that comes late says less, and counts for nothing. */
 	if (hello->u.hello.epoch > p->sent_epoch ||
@@ -305,7 +363,11 @@ int member_hello(struct ch_engine *e, struct peer *p,
 	if (changed)
 		update_stale(e, CH_STALE_MEMBER, ch_str(""), ch_str(p->name),
 			     false);
-	return changed ? member_store(e, p) : 0;
+	if (rc == 0 && changed)
+		rc = member_store(e, p);
+	p->is_lower = has_less(p, hello);
+	p->is_vetted = true;
+	return rc < 0 ? rc : rejoin_hello(e, p, &hello->u.hello.known);
 }
 
 static int news_of_one(struct ch_engine *e, const struct ch_member_news *news)
@@ -388,7 +450,8 @@ bool member_is_watched(const struct ch_engine *e, const struct peer *p)
 
 	/* What we have for it, or it for us, keeps the pair warm. A site that
 	 * only dials out beats to all that listen. */
-	if (id_is_zero(&p->id) || p->backlog || !e->cfg.address[0])
+	if (id_is_zero(&p->id) || p->backlog || !e->cfg.address[0] ||
+	    p->answered_life < e->amnesia)
 		return true;
 	for (size_t i = 0; i < e->n_peers; i++) {
 		const struct peer *q = e->peers[i];
@@ -424,6 +487,7 @@ static int see_stored(void *arg, struct ch_bytes key, struct ch_bytes value)
 	p->incarnation = s.incarnation;
 	p->heard_wall_ms = s.heard_ms;
 	p->not_after = s.not_after;
+	p->prev = s.prev;
 	return 0;
 }
 
@@ -438,6 +502,15 @@ static int load_cursor(struct ch_engine *e, struct peer *p)
 		p->got_epoch = wire_u32(&w);
 		p->got_nonce = wire_u32(&w);
 		p->got_no = wire_u64(&w);
+		if (w.len) { /* The first version had no more. */
+			p->seen_seq = wire_u64(&w);
+			p->answered_life = wire_u32(&w);
+			p->acked_epoch = wire_u32(&w);
+			p->acked_nonce = wire_u32(&w);
+			p->acked_no = wire_u64(&w);
+			p->acker_epoch = wire_u32(&w);
+			p->acker_nonce = wire_u32(&w);
+		}
 	}
 	strbuf_release(&value);
 	return rc == -ENOENT ? 0 : rc;

@@ -30,11 +30,13 @@ enum ch_frame_type {
 	FRAME_BEAT,  /* Whom I have heard, and when. */
 	FRAME_WANT,  /* Send me these chunks. */
 	FRAME_CHUNK, /* A piece of a body. */
+	FRAME_ASK,   /* Tell me all that we share: my store is an old one. */
 };
 
 enum ch_item_kind {
 	ITEM_RECORD = 1, /* record.h */
 	ITEM_REPORT = 2, /* report.h */
+	ITEM_MARK = 3,	 /* What was asked for is told: see rejoin.c. */
 };
 
 struct ch_item {
@@ -56,6 +58,12 @@ enum ch_heartbeat { /* Numbers as they stand in beat frames. */
 	HB_SUSPECT = 1,
 	HB_DEAD = 2,
 	HB_LEFT = 3,
+};
+
+/* One life of a site: from a start to its end. */
+struct ch_life {
+	uint32_t epoch, nonce;
+	uint64_t seq; /* Of its last write. */
 };
 
 struct ch_member_news {
@@ -90,6 +98,9 @@ struct ch_frame {
 			uint64_t got_no;
 			/* The last one that the sender made for you. */
 			uint64_t sent_no;
+			/* Your last life before this one, or a later one than
+			 * this, that I know of; epoch 0: none. */
+			struct ch_life known;
 			/* Hold the answer up to so long; 0: answer at once. */
 			uint32_t poll_ms;
 		} hello;
@@ -112,6 +123,10 @@ struct ch_frame {
 			uint64_t len;     /* Of the whole body. */
 			struct ch_bytes bytes;
 		} chunk;
+		struct {
+			uint32_t epoch, nonce; /* The sender's life. */
+			uint8_t round;         /* 1 or 2. */
+		} ask;
 	} u;
 };
 /* clang-format on */

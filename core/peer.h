@@ -29,6 +29,14 @@ struct peer {
 	bool address_by_hand;
 	uint32_t epoch, nonce;
 	uint64_t incarnation, not_after;
+	uint64_t seen_seq;    /* The last of this life's dots that we have. */
+	struct ch_life prev;  /* The life before, as we knew it. */
+	bool is_behind;	      /* It speaks as of an earlier life than we know. */
+	/* The last batch of ours that it acknowledged, and as whom. */
+	uint32_t acked_epoch, acked_nonce, acker_epoch, acker_nonce;
+	uint64_t acked_no;
+	bool is_lower; /* It says that it has less of us than that. */
+	bool is_vetted;	      /* What it knows of our lives was looked at. */
 
 	/* Heartbeat. */
 	uint64_t heard_ms;	/* Monotonic, by ourselves; 0: not in this life. */
@@ -89,6 +97,16 @@ struct peer {
 	uint64_t parcel_bytes;
 	uint64_t n_unasked;  /* Pieces that it sent and were not asked for. */
 	uint64_t refused_ms; /* When that, or the like, was said. */
+	/* What we ask it: see rejoin.c. */
+	uint32_t answered_life; /* Our amnesia that it has answered for. */
+	uint8_t asked_round, answered_round; /* In this life of ours. */
+	bool is_required; /* It should hold something that is unconfirmed. */
+	bool is_restored; /* It is asking, too. */
+	/* What it asks. */
+	uint32_t ask_epoch, ask_nonce;
+	uint8_t ask_round;
+	bool answering;
+	struct strbuf answer_from; /* The next name to look at. */
 };
 
 /* member.c */
@@ -104,6 +122,8 @@ int member_hello(struct ch_engine *e, struct peer *p,
 int member_news(struct ch_engine *e, const struct ch_member_news *news,
 		size_t n);
 int member_store(struct ch_engine *e, const struct peer *p);
+/* Where the exchange with it stands is stored. */
+int member_cursor(struct ch_engine *e, const struct peer *p);
 int member_show(struct ch_engine *e, struct peer *p);
 /* Do we beat that site by ourselves? */
 bool member_is_watched(const struct ch_engine *e, const struct peer *p);

@@ -30,6 +30,7 @@
 #include "core/act.h"
 #include "core/check.h"
 #include "core/mem.h"
+#include "core/peer.h"
 #include "core/rng.h"
 
 #define RETRY_MIN_MS 1000u
@@ -76,6 +77,7 @@ static int put_job(struct ch_engine *e, struct ch_bytes name,
 struct sight {
 	struct record r;
 	bool have; /* A record. */
+	bool unconfirmed; /* It may be older than what others forgot. */
 	bool in, out;
 	struct desired want;
 	struct version version; /* Of want. */
@@ -104,10 +106,14 @@ static int sight_open(struct ch_engine *e, struct ch_bytes name,
 		resource_desired(&s->r, &e->cfg.self, &s->want);
 		s->version.vid = s->want.vid;
 		s->version.patch_vid = s->want.patch_vid;
+		s->unconfirmed =
+			rejoin_is_unconfirmed(e, name, seq, &rc);
 		s->driver = resource_driver(&s->r);
 		/* A spec that outlived the choice. */
 		if (!s->driver.len)
 			s->driver = ch_str(e->cfg.driver_default);
+		if (rc < 0)
+			return rc;
 	}
 	rc = db_get(e, COL_JOB, name, &s->job_buf);
 	s->has_job = rc == 0;
@@ -366,6 +372,30 @@ static int said_otherwise(struct ch_engine *e, struct act *a, struct sight *s,
 	return rc;
 }
 
+/* A restored record: nothing is done by it, and whose word is awaited. */
+static int say_unconfirmed(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	struct strbuf text = STRBUF_INIT;
+	const char *before = ": ";
+	int rc;
+
+	if (!s->in)
+		return 0;
+	strbuf_add_str(&text, "this site's store was restored; nothing old is "
+			      "put in force before others were asked");
+	for (size_t i = 0; i < e->n_peers; i++) {
+		if (!rejoin_awaits(e, e->peers[i]))
+			continue;
+		strbuf_addf(&text, "%s%s", before, e->peers[i]->name);
+		before = ", ";
+	}
+	rc = strbuf_error(&text);
+	if (rc == 0)
+		rc = say_state(e, a, s, STATE_PENDING, strbuf_bytes(&text));
+	strbuf_release(&text);
+	return rc;
+}
+
 static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 {
 	bool apart = s->has_job && s->job.phase != JOB_ORPHANED;
@@ -377,6 +407,8 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 		a->tries = 0;
 		return 0;
 	}
+	if (s->unconfirmed)
+		return say_unconfirmed(e, a, s);
 	mine = s->has_job && resource_has_lineage(&s->r, &s->job.lineage);
 	other = s->in && !none && s->driver.len && s->has_job &&
 		!ch_bytes_equal(s->driver, s->job.driver);
@@ -515,11 +547,27 @@ static int scrub_one(void *arg, struct ch_bytes key, struct ch_bytes value)
 	return strbuf_error(&s->e->scrub);
 }
 
+/* What is stored may be older than others know: at the start each site that
+ * is there has a moment to say so, before anything is put in force by it. */
+static bool awaits_peers(const struct ch_engine *e)
+{
+	if (e->now_ms - e->start_ms >= 3u * e->cfg.heartbeat_ms)
+		return false;
+	for (size_t i = 0; i < e->n_peers; i++)
+		if (!e->peers[i]->is_vetted)
+			return true;
+	return false;
+}
+
 static int scrub(struct ch_engine *e)
 {
 	struct scrub s = {e, e->scrubbed ? SCRUB_LATER : SCRUB_FIRST, 0};
 	int rc;
 
+	if (!e->scrubbed && awaits_peers(e)) {
+		update_by(e, e->start_ms + 3u * e->cfg.heartbeat_ms);
+		return 0;
+	}
 	if (e->now_ms < e->scrub_ms) {
 		update_by(e, e->scrub_ms);
 		return 0;

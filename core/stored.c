@@ -21,6 +21,9 @@ void stored_site_encode(const struct stored_site *s, struct strbuf *sb)
 	wire_put_u64(sb, s->incarnation);
 	wire_put_u64(sb, s->heard_ms);
 	wire_put_u64(sb, s->not_after);
+	wire_put_u32(sb, s->prev.epoch);
+	wire_put_u32(sb, s->prev.nonce);
+	wire_put_u64(sb, s->prev.seq);
 }
 
 int stored_site_decode(struct ch_bytes in, struct stored_site *ret_site)
@@ -40,6 +43,11 @@ int stored_site_decode(struct ch_bytes in, struct stored_site *ret_site)
 	s.incarnation = wire_u64(&w);
 	s.heard_ms = wire_u64(&w);
 	s.not_after = wire_u64(&w);
+	if (w.len) { /* The first version had no more. */
+		s.prev.epoch = wire_u32(&w);
+		s.prev.nonce = wire_u32(&w);
+		s.prev.seq = wire_u64(&w);
+	}
 	if (!wire_done(&w))
 		return -EPROTO;
 	*ret_site = s;

@@ -24,6 +24,7 @@
 
 #include "core/cheops.h"
 #include "core/id.h"
+#include "core/message.h"
 #include "core/report.h"
 
 struct stored_site {
@@ -33,6 +34,7 @@ struct stored_site {
 	uint64_t incarnation;
 	uint64_t heard_ms;  /* Wall clock; 0: never. */
 	uint64_t not_after; /* Of its certificate, seconds; 0: none. */
+	struct ch_life prev; /* The life before; epoch 0: unknown. */
 };
 
 struct stored_live {

@@ -31,8 +31,8 @@ static void trash_name(const struct record *r, const struct entry *tomb,
 		    (const char *)tomb->value.p, (unsigned)tomb->number);
 }
 
-static int put_trash(struct ch_engine *e, const struct record *r,
-		     const struct entry *tomb)
+int trash_put(struct ch_engine *e, const struct record *r,
+	      const struct entry *tomb)
 {
 	struct stored_trash t = {
 		.name = r->name,
@@ -64,6 +64,17 @@ static int put_trash(struct ch_engine *e, const struct record *r,
 	strbuf_release(&who);
 	strbuf_release(&value);
 	strbuf_release(&name);
+	return rc;
+}
+
+int trash_number(struct ch_engine *e, uint32_t *ret_n)
+{
+	uint64_t n;
+	int rc = db_get_u64(e, COL_SYS, "trash", &n);
+
+	if (rc == 0)
+		rc = db_put_u64(e, COL_SYS, "trash", n + 1);
+	*ret_n = (uint32_t)(n + 1);
 	return rc;
 }
 
@@ -130,7 +141,7 @@ int trash_fill(struct ch_engine *e, const struct record *r,
 	while (rc == 0 && (tomb = record_next(r, ENTRY_TOMB, &pos)))
 		if (!old || resource_is_there(old) ||
 		    !vv_covers(&old->clock, &tomb->dot))
-			rc = put_trash(e, r, tomb);
+			rc = trash_put(e, r, tomb);
 	return rc;
 }
 

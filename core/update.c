@@ -29,6 +29,7 @@ void ch_update_reset(struct ch_update *u)
 	batch_reset(&u->store);
 	u->durable = false;
 	u->next_ms = CH_NEVER;
+	u->new_life = 0;
 	LIST_EMPTY(u->done);
 	LIST_EMPTY(u->send);
 	LIST_EMPTY(u->reply);

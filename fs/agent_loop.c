@@ -110,6 +110,23 @@ static void round_failed(struct agent *a, struct item *list, int err,
 		     "the commit failed; the version may yet appear");
 }
 
+/* The engine has found that its life was lived before. */
+static void begin_anew(struct agent *a, uint32_t life)
+{
+	struct err err = ERR_INIT;
+	int r;
+
+	ch_engine_free(a->engine);
+	a->engine = NULL;
+	agent_net_refuse_held(a);
+	agent_done_waits(a, -EAGAIN, "the agent begins anew: ask again");
+	r = agent_new_life(a, life, &err);
+	if (r == 0)
+		r = agent_start_engine(a);
+	else
+		agent_store_failed(a, r, err.text);
+}
+
 static void run_round(struct agent *a, struct item *list)
 {
 	struct ch_event tick = {.type = CH_TIMEOUT};
@@ -142,6 +159,8 @@ static void run_round(struct agent *a, struct item *list)
 	}
 	a->next_ms = u->next_ms;
 	let_out(a, u);
+	if (u->new_life)
+		begin_anew(a, u->new_life);
 }
 
 /* CH_START, in a round of its own. */

@@ -142,6 +142,7 @@ struct agent {
 	struct sent *to_send;
 	struct ch_engine *engine;
 	struct ch_update update;
+	uint32_t life_least; /* The next epoch is not below it. */
 	uint64_t next_ms, retry_ms;
 	uint32_t retry_wait_ms;
 };
@@ -173,6 +174,8 @@ int agent_store_open(struct agent *a, struct err *reterr);
 void agent_store_failed(struct agent *a, int err, const char *why);
 /* Try again: 0 and an engine, or below. */
 int agent_store_reopen(struct agent *a);
+/* A new engine from the store that is open, with an epoch of @life at least. */
+int agent_new_life(struct agent *a, uint32_t life, struct err *reterr);
 void agent_store_close(struct agent *a);
 
 /* agent_job.c */

@@ -45,6 +45,8 @@ static int begin_life(struct agent *a, uint32_t *ret_epoch,
 		w = wire_of((struct ch_bytes){old, sizeof(old)});
 		*ret_epoch = wire_u32(&w) + 1;
 	}
+	if (*ret_epoch < a->life_least)
+		*ret_epoch = a->life_least;
 	if (r == 0 || r == -ENOENT)
 		r = read_bytes(a, "site", owner.b, sizeof(owner.b));
 	if (r == 0 && id_cmp(&owner, &a->self.uuid) != 0) {
@@ -114,6 +116,12 @@ static int make_engine(struct agent *a, struct err *reterr)
 	if (getrandom(&c.seed, sizeof(c.seed), 0) != (ssize_t)sizeof(c.seed))
 		return err_set(reterr, -EIO, "no random numbers");
 	return ch_engine_new(&c, &a->engine);
+}
+
+int agent_new_life(struct agent *a, uint32_t life, struct err *reterr)
+{
+	a->life_least = life;
+	return make_engine(a, reterr);
 }
 
 int agent_store_open(struct agent *a, struct err *reterr)

@@ -233,6 +233,19 @@ static void hello_decode(struct decoder *d, struct ch_frame *f)
 	f->u.hello.got_no = number_or_0(d, "got_no", INT64_MAX);
 	f->u.hello.sent_no = number_or_0(d, "sent_no", INT64_MAX);
 	f->u.hello.poll_ms = (uint32_t)number_or_0(d, "poll_ms", UINT32_MAX);
+	f->u.hello.known.epoch =
+		(uint32_t)number_or_0(d, "known_epoch", UINT32_MAX);
+	f->u.hello.known.nonce =
+		(uint32_t)number_or_0(d, "known_nonce", UINT32_MAX);
+	f->u.hello.known.seq = number_or_0(d, "known_seq", INT64_MAX);
+}
+
+static void ask_decode(struct decoder *d, struct ch_frame *f)
+{
+	no_body(d);
+	f->u.ask.epoch = number32(d, "epoch");
+	f->u.ask.nonce = number32(d, "nonce");
+	f->u.ask.round = (uint8_t)number(d, "round", 2);
 }
 
 static void batch_decode(struct decoder *d, struct ch_frame *f)
@@ -254,7 +267,8 @@ static void batch_decode(struct decoder *d, struct ch_frame *f)
 			number_of(d, at(list, i, 1), "items", UINT32_MAX);
 		struct ch_bytes bytes = wire_raw(&w, (size_t)len);
 
-		if (kind == ITEM_RECORD || kind == ITEM_REPORT)
+		if (kind == ITEM_RECORD || kind == ITEM_REPORT ||
+		    kind == ITEM_MARK)
 			items[kept++] = (struct ch_item){(uint8_t)kind, bytes};
 	}
 	if (!wire_done(&w))
@@ -356,6 +370,7 @@ static const struct {
 	[FRAME_BEAT] = {"beat", beat_decode},
 	[FRAME_WANT] = {"want", want_decode},
 	[FRAME_CHUNK] = {"chunk", chunk_decode},
+	[FRAME_ASK] = {"ask", ask_decode},
 };
 
 /* jansson's own limit is 2048 and fixed, so count before it parses. */

@@ -149,6 +149,16 @@ static void hello_encode(struct header *h, const struct ch_frame *f)
 	put_number(h, "got_no", f->u.hello.got_no);
 	put_number(h, "sent_no", f->u.hello.sent_no);
 	put_number(h, "poll_ms", f->u.hello.poll_ms);
+	put_number(h, "known_epoch", f->u.hello.known.epoch);
+	put_number(h, "known_nonce", f->u.hello.known.nonce);
+	put_number(h, "known_seq", f->u.hello.known.seq);
+}
+
+static void ask_encode(struct header *h, const struct ch_frame *f)
+{
+	put_number(h, "epoch", f->u.ask.epoch);
+	put_number(h, "nonce", f->u.ask.nonce);
+	put_number(h, "round", f->u.ask.round);
 }
 
 static void batch_encode(struct header *h, const struct ch_frame *f,
@@ -257,6 +267,7 @@ static void payload_encode(struct header *h, const struct ch_frame *f,
 		[FRAME_HELLO] = "hello", [FRAME_BATCH] = "batch",
 		[FRAME_ACK] = "ack",     [FRAME_BEAT] = "beat",
 		[FRAME_WANT] = "want",   [FRAME_CHUNK] = "chunk",
+		[FRAME_ASK] = "ask",
 	};
 
 	put(h, "frame", json_string(names[f->type]));
@@ -278,6 +289,9 @@ static void payload_encode(struct header *h, const struct ch_frame *f,
 		return;
 	case FRAME_CHUNK:
 		chunk_encode(h, f, body);
+		return;
+	case FRAME_ASK:
+		ask_encode(h, f);
 		return;
 	}
 }

@@ -216,7 +216,7 @@ static void deliver(struct exchange *x, uint64_t at_ms)
 }
 
 static const char *const frame_word[] = {"hello", "batch", "ack",
-					 "beat",  "want",  "chunk"};
+					 "beat",  "want",  "chunk", "ask"};
 
 static void trace_message(struct site *s, const struct site *to,
 			  const char *how, const struct ch_message *msg)
@@ -250,6 +250,7 @@ static void trace_message(struct site *s, const struct site *to,
 		case FRAME_BEAT:
 		case FRAME_HELLO:
 			break;
+		case FRAME_ASK:
 		case FRAME_WANT:
 			k = snprintf(line + n, sizeof(line) - n, " %s",
 				     frame_word[f->type]);
@@ -288,6 +289,8 @@ static void audit(struct site *s, size_t to, const struct ch_message *msg)
 			struct record r, mine;
 			struct ch_bytes name;
 
+			if (f->u.batch.v[k].kind == ITEM_MARK)
+				continue;
 			record_init(&r);
 			record_init(&mine);
 			name = item_name(&f->u.batch.v[k], &r);

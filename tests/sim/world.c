@@ -325,7 +325,10 @@ static uint32_t next_epoch(struct site *s)
 	if (r->get(r, COL_SYS, ch_str("sim/epoch"), &sb) == 0)
 		memcpy(&epoch, sb.buf, sizeof(epoch));
 	strbuf_release(&sb);
-	put_u32(s, "sim/epoch", ++epoch);
+	epoch++;
+	if (epoch < s->life_least)
+		epoch = s->life_least;
+	put_u32(s, "sim/epoch", epoch);
 	return epoch;
 }
 
@@ -341,7 +344,8 @@ void world_start(struct world *w, size_t site)
 	s->life++;
 	s->cfg.store = store_reader(s->store);
 	s->cfg.epoch = next_epoch(s);
-	rng = w->o.seed ^ (site << 32) ^ s->cfg.epoch;
+	/* Never the same twice, also where a store was lost. */
+	rng = w->o.seed ^ (site << 32) ^ s->cfg.epoch ^ s->life << 16;
 	s->cfg.nonce = (uint32_t)rng_next(&rng);
 	s->cfg.seed = rng_next(&rng);
 	CHECK(ch_engine_new(&s->cfg, &s->engine) == 0);
@@ -383,6 +387,47 @@ void world_crash(struct world *w, size_t site)
 		end_commit(s, rng_below(&w->rng_disk, 2));
 	end_engine(s, true);
 	drop_live(s);
+}
+
+struct copier {
+	struct ch_batch *b;
+	enum ch_col col;
+};
+
+static int copy_one(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	struct copier *c = arg;
+
+	batch_put(c->b, c->col, key, value);
+	return 0;
+}
+
+void world_backup(struct world *w, size_t site, struct ch_batch *ret_backup)
+{
+	struct site *s = &w->site[site];
+	const struct ch_reader *r = store_reader(s->store);
+
+	batch_init(ret_backup);
+	for (enum ch_col col = COL_SYS; col < COL_LIVE; col++) {
+		struct copier c = {ret_backup, col};
+
+		CHECK(r->scan(r, col, ch_str(""), ch_str(""), copy_one, &c) ==
+		      0);
+	}
+}
+
+void world_restore(struct world *w, size_t site, const struct ch_batch *backup)
+{
+	struct site *s = &w->site[site];
+
+	world_crash(w, site);
+	world_trace(w, s, backup ? "is restored" : "loses its store");
+	store_close(s->store);
+	CHECK(store_memory_open(&s->store, NULL) == 0);
+	s->life_least = 0;
+	w->stores_lost = true;
+	if (backup)
+		CHECK(store_commit(s->store, backup, true, NULL) == 0);
 }
 
 void world_cut(struct world *w, size_t a, size_t b, bool cut)
@@ -641,10 +686,16 @@ static void release_round(struct world *w, void *arg)
 		list = it->next;
 		item_free(it);
 	}
-	if (s->inbox)
+	if (s->u.new_life) {
+		s->life_least = s->u.new_life;
+		world_trace(w, s, "begins anew");
+		end_engine(s, false);
+		world_start(w, s->no);
+	} else if (s->inbox) {
 		wake(s, w->now);
-	else if (s->next_ms != CH_NEVER)
+	} else if (s->next_ms != CH_NEVER) {
 		wake(s, s->next_ms);
+	}
 }
 
 /* Users. */

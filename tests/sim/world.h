@@ -113,6 +113,7 @@ struct site {
 	struct ch_engine *engine;
 	struct ch_update u;
 	uint64_t life; /* Grows at each start and each end. */
+	uint32_t life_least; /* The next epoch is not below it. */
 	uint64_t mono;
 	int64_t skew_ms;
 	uint64_t next_ms; /* The engine's wish, in the world's time. */
@@ -146,6 +147,7 @@ struct version_known; /* ledger.c */
 
 struct world {
 	struct world_options o;
+	bool stores_lost; /* Some: what only they had is lost with them. */
 	uint64_t now;
 	struct site site[WORLD_SITES_MAX];
 	bool cut[WORLD_SITES_MAX][WORLD_SITES_MAX]; /* From, to. */
@@ -203,6 +205,10 @@ void world_start(struct world *w, size_t site);
 void world_crash(struct world *w, size_t site);
 /* It is stopped, while its connections stand. */
 void world_freeze(struct world *w, size_t site, bool frozen);
+/* All that is stored at a site, and the same put back there, or (NULL) nothing:
+ * it crashes first, and has to be started. */
+void world_backup(struct world *w, size_t site, struct ch_batch *ret_backup);
+void world_restore(struct world *w, size_t site, const struct ch_batch *backup);
 void world_cut(struct world *w, size_t a, size_t b, bool cut);
 /* Nothing fails, is lost or cut any more; all sites are up. */
 void world_heal(struct world *w);
