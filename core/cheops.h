@@ -249,7 +249,6 @@ struct ch_config {
 	const char *const *drivers; /* Those that this site has. */
 	size_t n_drivers;
 	uint64_t cert_not_after;
-	bool restored; /* The store is, or may be, older than it once was. */
 };
 
 int ch_update_init(struct ch_update *u);

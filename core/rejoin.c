@@ -19,7 +19,7 @@
  * Where nobody else should hold it, or all who should were restored
  * themselves, nobody can know better: it stays.
  *
- * Amnesia is found by the store's driver (cfg.restored), or by what another
+ * Amnesia is found by whoever opened the store, or by what another
  * site's hello says of our earlier lives: each life is noted here with its
  * last dot, so a life that is not noted, or a later dot, was lost.
  *
@@ -27,7 +27,8 @@
  * answer to a question (FRAME_ASK) is all records that the asked site shares
  * with us, through its outbox, and a mark behind them.
  *
- * In COL_SYS: "amnesia" the life since which all earlier ones are known to be
+ * In COL_SYS: "restored" u64, not 0: whoever opened the store found it older
+ * than it was; "amnesia" the life since which all earlier ones are known to be
  * incomplete; "rejoin" the sequence below which records are unconfirmed;
  * "unconfirmed/NAME" the clock that a record had when it was restored, once
  * it has changed since; "life/EPOCH" a life's nonce and last dot.
@@ -291,7 +292,7 @@ static int require(void *arg, struct ch_bytes key, struct ch_bytes value)
 
 int rejoin_start(struct ch_engine *e)
 {
-	uint64_t amnesia;
+	uint64_t amnesia, restored = 0;
 	int rc = db_get_u64(e, COL_SYS, "amnesia", &amnesia);
 
 	e->amnesia = (uint32_t)amnesia;
@@ -299,13 +300,17 @@ int rejoin_start(struct ch_engine *e)
 		rc = db_get_u64(e, COL_SYS, "rejoin", &e->rejoin_floor);
 	if (rc == 0 && e->rejoin_floor)
 		e->rejoin_round = 1;
-	if (rc == 0 && e->cfg.restored) {
+	if (rc == 0)
+		rc = db_get_u64(e, COL_SYS, "restored", &restored);
+	if (rc == 0 && restored) {
 		update_notice(e, "lost", ch_str(""), engine_name(e), NULL,
 			      ch_str(""),
 			      "this site's store was restored or repaired: all "
 			      "sites are asked before anything of it is sent "
 			      "or put in force");
 		rc = begin(e, e->me.epoch);
+		if (rc == 0)
+			rc = db_del(e, COL_SYS, ch_str("restored"));
 	}
 	if (rc == 0 && e->rejoin_floor)
 		rc = db_scan(e, COL_RECORD, ch_str(""), ch_str(""), require, e);

@@ -159,6 +159,7 @@ static void run_round(struct agent *a, struct item *list)
 	}
 	a->next_ms = u->next_ms;
 	let_out(a, u);
+	agent_store_fence(a);
 	if (u->new_life)
 		begin_anew(a, u->new_life);
 }

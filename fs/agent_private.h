@@ -143,6 +143,9 @@ struct agent {
 	struct ch_engine *engine;
 	struct ch_update update;
 	uint32_t life_least; /* The next epoch is not below it. */
+	bool restored;	     /* The store is older than it was. */
+	uint64_t fence_seq, fence_ms; /* Of the last one written. */
+	unsigned int fence_commits;   /* Since then. */
 	uint64_t next_ms, retry_ms;
 	uint32_t retry_wait_ms;
 };
@@ -176,6 +179,8 @@ void agent_store_failed(struct agent *a, int err, const char *why);
 int agent_store_reopen(struct agent *a);
 /* A new engine from the store that is open, with an epoch of @life at least. */
 int agent_new_life(struct agent *a, uint32_t life, struct err *reterr);
+/* A commit was synced: DIR/fence is moved on, now or soon (a->next_ms). */
+void agent_store_fence(struct agent *a);
 void agent_store_close(struct agent *a);
 
 /* agent_job.c */

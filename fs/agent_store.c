@@ -11,6 +11,9 @@
 
 #define RETRY_MIN_MS 250u
 #define RETRY_MAX_MS 10000u
+/* How often DIR/fence is moved on while there are commits. */
+#define FENCE_MS 250u
+#define FENCE_COMMITS 256u
 
 static int read_bytes(struct agent *a, const char *key, void *to, size_t len)
 {
@@ -32,7 +35,7 @@ static int begin_life(struct agent *a, uint32_t *ret_epoch,
 		      uint32_t *ret_nonce, struct err *reterr)
 {
 	struct ch_batch batch;
-	struct strbuf epoch = STRBUF_INIT;
+	struct strbuf epoch = STRBUF_INIT, restored = STRBUF_INIT;
 	struct ch_id owner;
 	uint8_t old[8];
 	struct wire w;
@@ -76,13 +79,21 @@ static int begin_life(struct agent *a, uint32_t *ret_epoch,
 			a->cfg->store);
 		goto out;
 	}
+	if (a->restored) { /* The engine takes it from there. */
+		wire_put_u64(&restored, 1);
+		batch_put(&batch, COL_SYS, ch_str("restored"),
+			  strbuf_bytes(&restored));
+	}
 	wire_put_u32(&epoch, *ret_epoch);
 	wire_put_u32(&epoch, *ret_nonce);
 	batch_put(&batch, COL_SYS, ch_str("epoch"), strbuf_bytes(&epoch));
-	r = epoch.bad || batch_error(&batch)
+	r = epoch.bad || restored.bad || batch_error(&batch)
 		    ? -ENOMEM
 		    : store_commit(a->store, &batch, true, reterr);
+	if (r == 0)
+		a->restored = false;
 out:
+	strbuf_release(&restored);
 	strbuf_release(&epoch);
 	batch_release(&batch);
 	return r;
@@ -118,6 +129,63 @@ static int make_engine(struct agent *a, struct err *reterr)
 	return ch_engine_new(&c, &a->engine);
 }
 
+static void tell(struct agent *a, const char *event, const char *message)
+{
+	const struct ch_notice n = {
+		.event = event,
+		.resource = "",
+		.site = a->self.name,
+		.version = "",
+		.user = "",
+		.message = message,
+		.wall_ms = agent_wall_ms(),
+	};
+
+	events_add(a->events, &n);
+	agent_tell_events(a);
+}
+
+/* Is the store that was opened the one that was there, and as far? */
+static void see_fence(struct agent *a)
+{
+	struct store_fence f;
+	struct ch_id id = {{0}};
+
+	if (store_fence_read(a->dir, &f) < 0)
+		return;
+	if (read_bytes(a, "store", id.b, sizeof(id.b)) == 0 &&
+	    id_cmp(&id, &f.store) == 0 && store_seq(a->store) >= f.seq)
+		return;
+	a->restored = true;
+	log_print(LOG_WARNING,
+		  "%s: the store is not as far as it once was: restored, or "
+		  "its log was cut off",
+		  a->cfg->store);
+}
+
+/* @damaged: it was open, and a read met damage. */
+static int open_store(struct agent *a, bool damaged, struct err *reterr)
+{
+	const char *path = store_dir_db(a->dir);
+	int r = -EUCLEAN;
+
+	if (!damaged)
+		r = store_rocks_open(path, &a->store, reterr);
+	if (r == -EUCLEAN) {
+		if (!damaged)
+			log_print(LOG_ERR, "%s", reterr->text);
+		r = store_rocks_salvage(path, damaged, &a->store, reterr);
+		if (r == 0) {
+			a->restored = true;
+			log_print(LOG_WARNING, "%s", reterr->text);
+			tell(a, "lost", reterr->text);
+		}
+	}
+	if (r == 0)
+		see_fence(a);
+	return r;
+}
+
 int agent_new_life(struct agent *a, uint32_t life, struct err *reterr)
 {
 	a->life_least = life;
@@ -127,7 +195,7 @@ int agent_new_life(struct agent *a, uint32_t life, struct err *reterr)
 int agent_store_open(struct agent *a, struct err *reterr)
 {
 	struct err err = ERR_INIT;
-	int r = store_rocks_open(store_dir_db(a->dir), &a->store, &err);
+	int r = open_store(a, false, &err);
 
 	if (r == 0)
 		r = make_engine(a, &err);
@@ -146,21 +214,10 @@ int agent_store_open(struct agent *a, struct err *reterr)
 
 void agent_store_failed(struct agent *a, int err, const char *why)
 {
-	const struct ch_notice n = {
-		.event = "failed",
-		.resource = "",
-		.site = a->self.name,
-		.version = "",
-		.user = "",
-		.message = why,
-		.wall_ms = agent_wall_ms(),
-	};
-
 	atomic_store(&a->ailing, err == -ENOSPC ? -ENOSPC : -EAGAIN);
 	a->retry_wait_ms = RETRY_MIN_MS;
 	a->retry_ms = agent_now_ms() + a->retry_wait_ms;
-	events_add(a->events, &n);
-	agent_tell_events(a);
+	tell(a, "failed", why);
 }
 
 /* Nobody reads from here on, and nobody will until the gate opens. */
@@ -183,6 +240,7 @@ static void open_gate(struct agent *a)
 int agent_store_reopen(struct agent *a)
 {
 	struct err err = ERR_INIT;
+	bool damaged;
 	int r;
 
 	/* With its ballast given back a full disk has room for this; but as
@@ -192,9 +250,10 @@ int agent_store_reopen(struct agent *a)
 	r = store_dir_probe(a->dir);
 	if (r == 0) {
 		close_gate(a);
+		damaged = a->store && store_is_damaged(a->store);
 		store_close(a->store);
 		a->store = NULL;
-		r = store_rocks_open(store_dir_db(a->dir), &a->store, &err);
+		r = open_store(a, damaged, &err);
 		if (r == 0)
 			r = make_engine(a, &err);
 		open_gate(a);
@@ -212,8 +271,34 @@ int agent_store_reopen(struct agent *a)
 	return r;
 }
 
+static void write_fence(struct agent *a)
+{
+	const struct store_fence f = {a->store_id, store_seq(a->store)};
+
+	/* Where it cannot be written, the disk says so to others soon. */
+	(void)store_fence_write(a->dir, &f);
+	a->fence_seq = f.seq;
+	a->fence_ms = agent_now_ms();
+	a->fence_commits = 0;
+}
+
+void agent_store_fence(struct agent *a)
+{
+	uint64_t due = a->fence_ms + FENCE_MS;
+
+	if (store_seq(a->store) == a->fence_seq)
+		return;
+	a->fence_commits += a->update.durable;
+	if (a->fence_commits >= FENCE_COMMITS || agent_now_ms() >= due)
+		write_fence(a);
+	else if (due < a->next_ms)
+		a->next_ms = due;
+}
+
 void agent_store_close(struct agent *a)
 {
+	if (a->engine && store_seq(a->store) != a->fence_seq)
+		write_fence(a);
 	ch_engine_free(a->engine);
 	a->engine = NULL;
 	store_close(a->store);

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "drivers/store/private.h"
+
 #define LOCK_FILE "lock"
 #define LOCK_WAIT_MS 3000
 #define LOCK_PAUSE_MS 20
@@ -256,6 +258,11 @@ void store_dir_close(struct store_dir *d)
 	free(d->db);
 	free(d->path);
 	free(d);
+}
+
+int store_dir_fd(const struct store_dir *d)
+{
+	return d->fd;
 }
 
 const char *store_dir_db(const struct store_dir *d)

@@ -25,6 +25,7 @@ struct store_memory {
 	struct store base; /* First, so that a store is one of these. */
 	struct memory_reader now;
 	struct cowmap cols[COL_KEPT_N]; /* Guarded by base.lock. */
+	uint64_t seq; /* Of the thread that commits. */
 };
 
 static struct store_memory *memory_of(struct store *s)
@@ -126,6 +127,7 @@ static int memory_commit(struct store *base, const struct ch_batch *b,
 		return err_set(reterr, r, "no memory for a batch of %zu", b->n);
 	}
 
+	s->seq++;
 	pthread_rwlock_wrlock(&base->lock);
 	for (size_t i = 0; i < COL_KEPT_N; i++) {
 		struct cowmap old = s->cols[i];
@@ -184,6 +186,11 @@ static void memory_figures(struct store *base,
 	pthread_rwlock_unlock(&base->lock);
 }
 
+static uint64_t memory_seq(struct store *base)
+{
+	return memory_of(base)->seq;
+}
+
 static void memory_close(struct store *base)
 {
 	struct store_memory *s = memory_of(base);
@@ -200,6 +207,7 @@ static const struct store_ops memory_ops = {
 	.snapshot = memory_snapshot,
 	.snapshot_free = memory_snapshot_free,
 	.figures = memory_figures,
+	.seq = memory_seq,
 };
 
 int store_memory_open(struct store **ret_store, struct err *reterr)

@@ -9,6 +9,7 @@
 #define CHEOPS_DRIVERS_STORE_PRIVATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "drivers/store/cowmap.h"
@@ -27,6 +28,7 @@ struct store_ops {
 	int (*snapshot)(struct store *s, const struct ch_reader **ret_reader);
 	void (*snapshot_free)(struct store *s, const struct ch_reader *r);
 	void (*figures)(struct store *s, struct store_figures *ret_figures);
+	uint64_t (*seq)(struct store *s);
 };
 
 struct store {
@@ -36,6 +38,7 @@ struct store {
 	pthread_rwlock_t lock;
 	struct cowmap live;
 	bool failed; /* Of the thread that commits. */
+	atomic_bool damaged; /* A read met that. */
 };
 
 /* 0 or -ENOMEM. release() may be called only after that. */
@@ -47,6 +50,9 @@ int store_live_get(struct store *s, struct ch_bytes key,
 		   struct strbuf *ret_value);
 int store_live_scan(struct store *s, struct ch_bytes prefix,
 		    struct ch_bytes from, ch_scan_fn *fn, void *arg);
+
+/* The directory of a site, open. */
+int store_dir_fd(const struct store_dir *d);
 
 /* Answer a get from @m. */
 int store_map_get(const struct cowmap *m, struct ch_bytes key,

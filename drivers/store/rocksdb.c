@@ -54,6 +54,14 @@ static const char *chars(struct ch_bytes b)
 	return b.len ? b.p : "";
 }
 
+static int read_error(struct store_rocks *s, char *msg)
+{
+	if (strncmp(msg, "Corruption", strlen("Corruption")) == 0)
+		atomic_store(&s->base.damaged, true);
+	rocksdb_free(msg);
+	return -EIO;
+}
+
 static int reader_get(const struct ch_reader *r, enum ch_col col,
 		      struct ch_bytes key, struct strbuf *ret_value)
 {
@@ -70,10 +78,8 @@ static int reader_get(const struct ch_reader *r, enum ch_col col,
 	strbuf_reset(ret_value);
 	slice = rocksdb_get_pinned_cf(s->db, rr->opts, s->families[col],
 				      chars(key), key.len, &msg);
-	if (msg) {
-		rocksdb_free(msg);
-		return -EIO;
-	}
+	if (msg)
+		return read_error(s, msg);
 	if (!slice)
 		return -ENOENT;
 	value = rocksdb_pinnableslice_value(slice, &len);
@@ -101,8 +107,8 @@ static void prefix_end(struct ch_bytes prefix, struct strbuf *ret_end)
 	}
 }
 
-static int iterate(rocksdb_iterator_t *it, struct ch_bytes first,
-		   ch_scan_fn *fn, void *arg)
+static int iterate(struct store_rocks *s, rocksdb_iterator_t *it,
+		   struct ch_bytes first, ch_scan_fn *fn, void *arg)
 {
 	char *msg = NULL;
 	int r = 0;
@@ -121,10 +127,7 @@ static int iterate(rocksdb_iterator_t *it, struct ch_bytes first,
 		return r;
 	/* Not valid: it came to the end, or it could not go on. */
 	rocksdb_iter_get_error(it, &msg);
-	if (msg)
-		r = -EIO;
-	rocksdb_free(msg);
-	return r;
+	return msg ? read_error(s, msg) : 0;
 }
 
 static int reader_scan(const struct ch_reader *r, enum ch_col col,
@@ -153,8 +156,8 @@ static int reader_scan(const struct ch_reader *r, enum ch_col col,
 		rocksdb_readoptions_set_iterate_upper_bound(opts, end.buf,
 							    end.len);
 	it = rocksdb_create_iterator_cf(s->db, opts, s->families[col]);
-	ret = iterate(it, cowmap_key_cmp(from, prefix) > 0 ? from : prefix, fn,
-		      arg);
+	ret = iterate(s, it, cowmap_key_cmp(from, prefix) > 0 ? from : prefix,
+		      fn, arg);
 	rocksdb_iter_destroy(it);
 	rocksdb_readoptions_destroy(opts);
 	strbuf_release(&end);
@@ -262,6 +265,11 @@ static void rocks_figures(struct store *base, struct store_figures *ret_figures)
 		property_sum(s, "rocksdb.estimate-table-readers-mem");
 }
 
+static uint64_t rocks_seq(struct store *base)
+{
+	return rocksdb_get_latest_sequence_number(rocks_of(base)->db);
+}
+
 /* Batches that were not synced are, as far as the disk lets us. */
 static void last_sync(struct store_rocks *s)
 {
@@ -302,9 +310,11 @@ static const struct store_ops rocks_ops = {
 	.snapshot = rocks_snapshot,
 	.snapshot_free = rocks_snapshot_free,
 	.figures = rocks_figures,
+	.seq = rocks_seq,
 };
 
-static int rocks_open_db(struct store_rocks *s, struct err *reterr)
+static int rocks_open_db(struct store_rocks *s, enum rocks_open_how how,
+			 struct err *reterr)
 {
 	char *msg = NULL;
 	int r;
@@ -312,7 +322,7 @@ static int rocks_open_db(struct store_rocks *s, struct err *reterr)
 	r = rocks_path_prepare(s->path, reterr);
 	if (r < 0)
 		return r;
-	r = rocks_setup_init(&s->setup, reterr);
+	r = rocks_setup_init(&s->setup, how, reterr);
 	if (r < 0)
 		return r;
 	s->db = rocksdb_open_column_families(
@@ -322,11 +332,36 @@ static int rocks_open_db(struct store_rocks *s, struct err *reterr)
 	if (msg)
 		return rocks_error(reterr, msg, "open the store", s->path);
 	rocks_path_tidy(s->path);
+	/* From here on it is as any other. */
+	for (size_t i = 0; how == ROCKS_REPAIRED && i < FAMILY_N; i++)
+		rocksdb_compact_range_cf(s->db, s->families[i], NULL, 0, NULL,
+					 0);
 	return 0;
+}
+
+int rocks_repair(const char *path, struct err *reterr)
+{
+	struct rocks_setup setup;
+	char *msg = NULL;
+	int r = rocks_setup_init(&setup, ROCKS_REPAIRED, reterr);
+
+	if (r == 0) {
+		rocksdb_repair_db(setup.families[COL_RECORD], path, &msg);
+		if (msg)
+			r = rocks_error(reterr, msg, "repair the store", path);
+	}
+	rocks_setup_release(&setup);
+	return r;
 }
 
 int store_rocks_open(const char *path, struct store **ret_store,
 		     struct err *reterr)
+{
+	return rocks_open(path, ROCKS_STRICT, ret_store, reterr);
+}
+
+int rocks_open(const char *path, enum rocks_open_how how,
+	       struct store **ret_store, struct err *reterr)
 {
 	struct store_rocks *s;
 	int r;
@@ -341,7 +376,7 @@ int store_rocks_open(const char *path, struct store **ret_store,
 		r = err_set(reterr, -ENOMEM, "no memory for a store");
 		goto fail;
 	}
-	r = rocks_open_db(s, reterr);
+	r = rocks_open_db(s, how, reterr);
 	if (r < 0)
 		goto fail;
 

@@ -15,6 +15,12 @@
 /* The name of each column, by its number; "default" is the last. */
 extern const char *const rocks_family_names[FAMILY_N];
 
+enum rocks_open_how {
+	ROCKS_STRICT,
+	ROCKS_UP_TO_DAMAGE, /* Of its log: all before the first bad byte. */
+	ROCKS_REPAIRED, /* Its tables may overlap as those of others do not. */
+};
+
 /* What a database is opened with. */
 struct rocks_setup {
 	rocksdb_cache_t *cache;
@@ -24,13 +30,20 @@ struct rocks_setup {
 
 /* 0, or -EIO when this RocksDB does not know one of our options. release()
  * may be repeated, and follow a setup that failed. */
-int rocks_setup_init(struct rocks_setup *rs, struct err *reterr);
+int rocks_setup_init(struct rocks_setup *rs, enum rocks_open_how how,
+		     struct err *reterr);
 void rocks_setup_release(struct rocks_setup *rs);
+
+/* As store_rocks_open(). */
+int rocks_open(const char *path, enum rocks_open_how how,
+	       struct store **ret_store, struct err *reterr);
+/* Gather what can be read. 0; -EUCLEAN when nothing can. */
+int rocks_repair(const char *path, struct err *reterr);
 
 /*
  * Make @path if it is not there, and see that it is a database of ours and
  * of a format that we know, or become one; then mark it as such. Nothing of
- * a database that is refused is touched. -EPROTO: newer, or not ours; -EIO:
+ * a database that is refused is touched. -EPROTO: newer, or not ours; -EUCLEAN:
  * damaged; else the errno of what failed.
  */
 int rocks_path_prepare(const char *path, struct err *reterr);

@@ -91,7 +91,8 @@ static int errno_of(const char *msg)
 	if (has(msg, "While lock file") ||
 	    has(msg, "lock hold by current process"))
 		return -EBUSY;
-	return -EIO;
+	return strncmp(msg, "Corruption", strlen("Corruption")) == 0 ? -EUCLEAN
+								     : -EIO;
 }
 
 int rocks_error(struct err *reterr, char *msg, const char *what,
@@ -112,16 +113,14 @@ int rocks_error(struct err *reterr, char *msg, const char *what,
 		err_set(reterr, code, "%s: another process has '%s' open", what,
 			path);
 		break;
+	case -EUCLEAN:
+		err_set(reterr, code,
+			"%s: '%s' is damaged, and nothing of it was given up "
+			"(RocksDB: %s)",
+			what, path, msg);
+		break;
 	default:
-		if (strncmp(msg, "Corruption", strlen("Corruption")) == 0)
-			err_set(reterr, code,
-				"%s: '%s' is damaged, and nothing of it was "
-				"given up: keep a copy, then restore a backup "
-				"or move it away to start empty (RocksDB: %s)",
-				what, path, msg);
-		else
-			err_set(reterr, code, "%s '%s': RocksDB: %s", what,
-				path, msg);
+		err_set(reterr, code, "%s '%s': RocksDB: %s", what, path, msg);
 	}
 	rocksdb_free(msg);
 	return code;
@@ -166,7 +165,8 @@ static void options_set_table(rocksdb_options_t *o, rocksdb_cache_t *cache,
 	rocksdb_block_based_options_destroy(t);
 }
 
-int rocks_setup_init(struct rocks_setup *rs, struct err *reterr)
+int rocks_setup_init(struct rocks_setup *rs, enum rocks_open_how how,
+		     struct err *reterr)
 {
 	int r;
 
@@ -174,6 +174,10 @@ int rocks_setup_init(struct rocks_setup *rs, struct err *reterr)
 	rs->cache = rocksdb_cache_create_lru(BLOCK_CACHE_BYTES);
 	rs->db = rocksdb_options_create();
 	r = options_parse(&rs->db, db_options, reterr);
+	if (r == 0 && how == ROCKS_UP_TO_DAMAGE)
+		r = options_parse(&rs->db,
+				  "wal_recovery_mode=kPointInTimeRecovery",
+				  reterr);
 	if (r < 0)
 		return r;
 	rocksdb_options_set_create_if_missing(rs->db, 1);
@@ -185,6 +189,9 @@ int rocks_setup_init(struct rocks_setup *rs, struct err *reterr)
 
 		*o = rocksdb_options_create();
 		r = options_parse(o, family_options, reterr);
+		if (r == 0 && how == ROCKS_REPAIRED)
+			r = options_parse(o, "force_consistency_checks=false",
+					  reterr);
 		if (r == 0 && i == COL_BODY)
 			r = options_parse(o, body_options, reterr);
 		if (r < 0)
@@ -359,10 +366,9 @@ static int inventory_check(const struct inventory *inv, const char *path,
 {
 	if (inv->format && inv->data && !inv->current)
 		return err_set(
-			reterr, -EIO,
-			"store '%s' is damaged: its file CURRENT is "
-			"missing; nothing was changed: keep a copy, then "
-			"restore a backup or move it away to start empty",
+			reterr, -EUCLEAN,
+			"store '%s' is damaged: its file CURRENT is missing; "
+			"nothing was changed",
 			path);
 	if (!inv->format && (inv->current || inv->data || inv->other))
 		return err_set(reterr, -EPROTO,

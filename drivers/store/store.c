@@ -10,6 +10,7 @@ int store_base_init(struct store *s, const struct store_ops *ops)
 {
 	s->ops = ops;
 	s->failed = false;
+	atomic_init(&s->damaged, false);
 	cowmap_init(&s->live);
 	return pthread_rwlock_init(&s->lock, NULL) == 0 ? 0 : -ENOMEM;
 }
@@ -115,6 +116,16 @@ void store_snapshot_free(struct store *s, const struct ch_reader *r)
 {
 	if (r)
 		s->ops->snapshot_free(s, r);
+}
+
+uint64_t store_seq(struct store *s)
+{
+	return s->ops->seq(s);
+}
+
+bool store_is_damaged(struct store *s)
+{
+	return atomic_load(&s->damaged);
 }
 
 void store_figures(struct store *s, struct store_figures *ret_figures)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
+#include "core/id.h"
 #include "core/reader.h"
 
 /* Of what a store holds; a greater number is refused, untouched. */
@@ -26,12 +27,20 @@ struct store_figures {
 
 /*
  * Open the database in the directory @path, made if it is not there. 0;
- * -EPROTO: it is of a newer format, or not ours; -EIO: damaged or the disk
- * fails; -ENOSPC; -EBUSY: another process has it. Must be called after the
+ * -EPROTO: it is of a newer format, or not ours; -EUCLEAN: damaged; -EIO: the
+ * disk fails; -ENOSPC; -EBUSY: another process has it. Must be called after the
  * last fork of the process. Free with store_close(), which takes NULL.
  */
 int store_rocks_open(const char *path, struct store **ret_store,
 		     struct err *reterr);
+/*
+ * Save what can be read of a damaged one, a copy of which is put aside as
+ * PATH.damaged-N, and open that. @opens: it could be opened; a read met the
+ * damage. 0, with the sentence what was done: then it is older than it was.
+ * -EIO: it was damaged too often; else as above.
+ */
+int store_rocks_salvage(const char *path, bool opens, struct store **ret_store,
+			struct err *reterr);
 /* The same in memory, for tests and for volatile sites. */
 int store_memory_open(struct store **ret_store, struct err *reterr);
 void store_close(struct store *s);
@@ -56,10 +65,15 @@ const struct ch_reader *store_reader(struct store *s);
 int store_snapshot(struct store *s, const struct ch_reader **ret_reader);
 void store_snapshot_free(struct store *s, const struct ch_reader *r);
 
+/* Grows with each commit that is not of COL_LIVE alone, over all openings. */
+uint64_t store_seq(struct store *s);
+/* Has a read met damage? Then it should be salvaged. */
+bool store_is_damaged(struct store *s);
+
 void store_figures(struct store *s, struct store_figures *ret_figures);
 
 /*
- * The directory of a site: DIR/db, DIR/lock, DIR/ballast.
+ * The directory of a site: DIR/db, DIR/lock, DIR/ballast, DIR/fence.
  *
  * lock holds "PID MOUNTPOINT\n" of the agent that uses the directory, and is
  * locked while it runs. ballast is a file of the smaller of 64 MiB and 5 % of
@@ -90,6 +104,21 @@ void store_dir_bytes(const struct store_dir *d, uint64_t *ret_free,
 /* Give the ballast back; make it again (0, or -ENOSPC). Both may repeat. */
 void store_dir_ballast_drop(struct store_dir *d);
 int store_dir_ballast_make(struct store_dir *d);
+
+/* Outside of the database, how far it had come: a log that was cut off or
+ * emptied opens without a word, and is told from one that is whole by this. */
+struct store_fence {
+	struct ch_id store; /* Which one. */
+	uint64_t seq;	    /* store_seq() after a commit that is synced. */
+};
+
+/* 0; -ENOENT: there is none; -EIO: it is damaged, or cannot be read. */
+int store_fence_read(const struct store_dir *d, struct store_fence *ret_fence);
+/* Written and synced, beside the one before: a crash leaves either. 0 or the
+ * errno. */
+int store_fence_write(const struct store_dir *d,
+		      const struct store_fence *fence);
+
 /* 0 when a file can be written and synced there now, else the errno. */
 int store_dir_probe(const struct store_dir *d);
 

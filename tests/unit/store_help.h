@@ -3,7 +3,9 @@
 #ifndef CHEOPS_TESTS_UNIT_STORE_HELP_H
 #define CHEOPS_TESTS_UNIT_STORE_HELP_H
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -191,6 +194,44 @@ static inline bool has_all(struct store *s, unsigned n, size_t value_len)
 			return false;
 		}
 	return true;
+}
+
+/* The file in @dir whose name ends in @end and that is the biggest. */
+static inline void find_file(const char *dir, const char *end,
+		      char ret_path[2 * PATH_LEN], off_t *ret_size)
+{
+	struct dirent *e;
+	struct stat st;
+	DIR *d = opendir(dir);
+
+	assert_non_null(d);
+	*ret_size = -1;
+	while ((e = readdir(d))) {
+		size_t len = strlen(e->d_name), end_len = strlen(end);
+
+		if (len < end_len ||
+		    strcmp(e->d_name + len - end_len, end) != 0 ||
+		    fstatat(dirfd(d), e->d_name, &st, 0) < 0 ||
+		    st.st_size <= *ret_size)
+			continue;
+		*ret_size = st.st_size;
+		assert_true(snprintf(ret_path, 2 * PATH_LEN, "%s/%s", dir,
+				     e->d_name) < 2 * PATH_LEN);
+	}
+	closedir(d);
+	assert_true(*ret_size > 0);
+}
+
+static inline void flip_bit(const char *path, off_t at)
+{
+	unsigned char c;
+	int fd = open(path, O_RDWR);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &c, 1, at), 1);
+	c ^= 4;
+	assert_int_equal(pwrite(fd, &c, 1, at), 1);
+	close(fd);
 }
 
 #endif
