@@ -66,6 +66,8 @@ void compose_hello(struct compose *b, uint32_t poll_ms)
 		f->u.hello.got_nonce = b->p->got_nonce;
 		f->u.hello.got_no = b->p->got_no;
 		f->u.hello.sent_no = b->p->batch_no;
+		f->u.hello.your_epoch = b->p->epoch;
+		f->u.hello.your_nonce = b->p->nonce;
 		f->u.hello.known = b->p->prev;
 		if (b->p->is_lower) /* More than it can remember. */
 			f->u.hello.known = (struct ch_life){b->p->acker_epoch,

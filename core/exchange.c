@@ -855,6 +855,7 @@ int exchange_unsent(struct ch_engine *e, const struct ch_event *ev)
 	if (!p)
 		return 0;
 	ended(e, p, channel);
+	p->is_unreachable = true;
 	if (channel == CH_PUSH) {
 		outbox_crashed(p);
 		p->n_sent = 0;

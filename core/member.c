@@ -366,7 +366,9 @@ int member_hello(struct ch_engine *e, struct peer *p,
 	if (rc == 0 && changed)
 		rc = member_store(e, p);
 	p->is_lower = has_less(p, hello);
-	p->is_vetted = true;
+	p->is_vetted |= hello->u.hello.your_epoch == e->me.epoch &&
+			hello->u.hello.your_nonce == e->me.nonce;
+	p->is_unreachable = false;
 	return rc < 0 ? rc : rejoin_hello(e, p, &hello->u.hello.known);
 }
 

@@ -36,7 +36,8 @@ struct peer {
 	uint32_t acked_epoch, acked_nonce, acker_epoch, acker_nonce;
 	uint64_t acked_no;
 	bool is_lower; /* It says that it has less of us than that. */
-	bool is_vetted;	      /* What it knows of our lives was looked at. */
+	bool is_vetted;	      /* It knows of this life, and said of the last. */
+	bool is_unreachable;  /* The last try to reach it failed. */
 
 	/* Heartbeat. */
 	uint64_t heard_ms;	/* Monotonic, by ourselves; 0: not in this life. */

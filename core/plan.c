@@ -36,6 +36,7 @@
 #define RETRY_MIN_MS 1000u
 #define RETRY_MAX_MS 300000u
 #define LOOK_AGAIN_MS 2000u /* Applied, but not healthy yet. */
+#define FIRST_WORD_MS 5000u /* For a site to answer, at the start. */
 #define SCRUB_FIRST 512     /* Records a round, in the first pass. */
 #define SCRUB_LATER 64      /* Each SCRUB_STEP_MS, in later ones. */
 #define SCRUB_STEP_MS 640u
@@ -547,15 +548,23 @@ static int scrub_one(void *arg, struct ch_bytes key, struct ch_bytes value)
 	return strbuf_error(&s->e->scrub);
 }
 
-/* What is stored may be older than others know: at the start each site that
- * is there has a moment to say so, before anything is put in force by it. */
+/*
+ * What is stored may be older than others know: at the start each site that
+ * is there has a moment to say so, before anything is put in force by it. One
+ * that cannot be reached is not waited for, one that dials us has 3 beats.
+ */
 static bool awaits_peers(const struct ch_engine *e)
 {
-	if (e->now_ms - e->start_ms >= 3u * e->cfg.heartbeat_ms)
-		return false;
-	for (size_t i = 0; i < e->n_peers; i++)
-		if (!e->peers[i]->is_vetted)
+	uint64_t ms = e->now_ms - e->start_ms;
+
+	for (size_t i = 0; i < e->n_peers; i++) {
+		const struct peer *p = e->peers[i];
+
+		if (!p->is_vetted && !p->is_unreachable &&
+		    ms < (p->address[0] ? FIRST_WORD_MS
+					: 3u * e->cfg.heartbeat_ms))
 			return true;
+	}
 	return false;
 }
 
@@ -565,7 +574,7 @@ static int scrub(struct ch_engine *e)
 	int rc;
 
 	if (!e->scrubbed && awaits_peers(e)) {
-		update_by(e, e->start_ms + 3u * e->cfg.heartbeat_ms);
+		update_by(e, e->now_ms + e->cfg.heartbeat_ms / 4 + 1);
 		return 0;
 	}
 	if (e->now_ms < e->scrub_ms) {

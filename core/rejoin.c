@@ -659,7 +659,9 @@ static int end(struct ch_engine *e)
 		p->answered_life = e->amnesia;
 		rc = member_cursor(e, p);
 	}
-	/* Drivers look at all of it again. */
+	/* Drivers look at all of it, as after a start. */
+	e->scrubbed = false;
+	update_by(e, e->now_ms);
 	return rc < 0 ? rc : plan_changed(e, ch_str(""));
 }
 
