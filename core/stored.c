@@ -1,4 +1,4 @@
-/* stored.c -- see stored.h. Each value begins with a format byte, 1. */
+/* stored.c -- see stored.h. Each value begins with a format byte. */
 #include "core/stored.h"
 
 #include <errno.h>
@@ -7,10 +7,11 @@
 #include "core/wire.h"
 
 #define FORMAT 1
+#define FORMAT_SITE 2 /* With the life before. */
 
 void stored_site_encode(const struct stored_site *s, struct strbuf *sb)
 {
-	wire_put_u8(sb, FORMAT);
+	wire_put_u8(sb, FORMAT_SITE);
 	wire_put_b16(sb, s->name);
 	wire_put_b16(sb, s->address);
 	wire_put_b16(sb, s->labels);
@@ -30,8 +31,9 @@ int stored_site_decode(struct ch_bytes in, struct stored_site *ret_site)
 {
 	struct wire w = wire_of(in);
 	struct stored_site s = {.epoch = 0};
+	uint8_t format = wire_u8(&w);
 
-	if (wire_u8(&w) != FORMAT)
+	if (format != FORMAT && format != FORMAT_SITE)
 		return -EPROTO;
 	s.name = wire_b16(&w);
 	s.address = wire_b16(&w);
@@ -43,7 +45,7 @@ int stored_site_decode(struct ch_bytes in, struct stored_site *ret_site)
 	s.incarnation = wire_u64(&w);
 	s.heard_ms = wire_u64(&w);
 	s.not_after = wire_u64(&w);
-	if (w.len) { /* The first version had no more. */
+	if (format == FORMAT_SITE) {
 		s.prev.epoch = wire_u32(&w);
 		s.prev.nonce = wire_u32(&w);
 		s.prev.seq = wire_u64(&w);
