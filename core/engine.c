@@ -25,8 +25,7 @@ int ch_engine_new(const struct ch_config *cfg, struct ch_engine **ret_engine)
 	e->out_seq = (uint64_t)cfg->epoch << 40;
 	e->last_id = (uint64_t)cfg->epoch << 40;
 	e->rng = cfg->seed;
-	e->db.store = cfg->store;
-	map_init(&e->db.overlay);
+	db_init(&e->db, cfg->store);
 	map_init(&e->acts);
 	map_init(&e->parcels);
 	strbuf_init(&e->scrub);

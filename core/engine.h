@@ -3,7 +3,7 @@
  *
  *	engine.c    the door: ch_step() and its one switch
  *	update.c    what goes out
- *	db.c        the store, with the round's own changes over it
+ *	db.c        the store, and over it what this round changed
  *	keep.c      records kept and let go
  *	body.c      bodies, likewise
  *	parcel.c    how much of them came before what needs them
@@ -29,6 +29,7 @@
 #include "core/arena.h"
 #include "core/cheops.h"
 #include "core/err.h"
+#include "core/list.h"
 #include "core/map.h"
 #include "core/record.h"
 #include "core/resource.h"
@@ -41,9 +42,16 @@ struct waiter;
 
 #define CH_RUNNING_MAX 16 /* Driver jobs under way. */
 
+#define DB_BUCKETS 1024
+
+struct fact;
+
 struct db {
 	const struct ch_reader *store;
-	struct map overlay; /* u8 column, key -> struct over. */
+	struct fact *bucket[DB_BUCKETS];
+	struct list used; /* Facts, that used last behind. */
+	size_t n, n_long, bytes;
+	uint64_t round;
 };
 
 struct ch_engine {
@@ -111,13 +119,20 @@ struct ch_reply *update_reply(struct ch_engine *e, uint64_t token,
 void update_by(struct ch_engine *e, uint64_t ms);
 
 /* db.c */
+void db_init(struct db *db, const struct ch_reader *store);
 void db_release(struct db *db);
-void db_round(struct db *db); /* The last round is stored: forget it. */
+void db_round(struct db *db); /* What the last round changed is stored. */
 int db_get(struct ch_engine *e, enum ch_col col, struct ch_bytes key,
 	   struct strbuf *ret_value); /* 0, -ENOENT, below. */
+/* 1, 0, below. */
+int db_has(struct ch_engine *e, enum ch_col col, struct ch_bytes key);
 int db_put(struct ch_engine *e, enum ch_col col, struct ch_bytes key,
 	   struct ch_bytes value);
 int db_del(struct ch_engine *e, enum ch_col col, struct ch_bytes key);
+/* A number that memory alone keeps, and may forget at any time. */
+int db_note(struct ch_engine *e, struct ch_bytes key, uint64_t n);
+bool db_noted(struct ch_engine *e, struct ch_bytes key, uint64_t *ret_n);
+void db_unnote(struct ch_engine *e, struct ch_bytes key);
 int db_put_u64(struct ch_engine *e, enum ch_col col, const char *key,
 	       uint64_t v);
 int db_get_u64(struct ch_engine *e, enum ch_col col, const char *key,
@@ -196,6 +211,8 @@ int body_move_image(struct ch_engine *e, struct ch_bytes who,
  * is needed. */
 int body_start(struct ch_engine *e);
 int body_sweep(struct ch_engine *e); /* At the start of a round. */
+/* At its end: mark what nobody needs yet, remove what nobody needs more. */
+int body_settle(struct ch_engine *e);
 
 /* parcel.c */
 /* May so much more come from @p? */
