@@ -106,23 +106,51 @@ static uint32_t chunks_of(uint64_t len)
 	return len ? (uint32_t)((len + CHUNK_LEN - 1) / CHUNK_LEN) : 1;
 }
 
-bool body_has(struct ch_engine *e, const struct body_ref *body, int *ret_rc)
+static struct ch_bytes bytes_of(const struct ch_hash *hash)
 {
-	struct strbuf value = STRBUF_INIT;
-	struct part part;
+	return (struct ch_bytes){hash->b, sizeof(hash->b)};
+}
+
+static int chunk_has(struct ch_engine *e, const struct ch_hash *hash,
+		     uint32_t no)
+{
+	struct strbuf key = STRBUF_INIT;
 	int rc;
 
-	*ret_rc = 0;
+	key_body(&key, hash, no);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_has(e, COL_BODY, strbuf_bytes(&key));
+	strbuf_release(&key);
+	return rc;
+}
+
+/* 1, 0, below. @ret_last: is its last chunk here, whatever else is not? */
+static int look(struct ch_engine *e, const struct body_ref *body,
+		bool *ret_last)
+{
+	struct part part;
+	uint64_t n;
+	int rc;
+
+	*ret_last = true;
+	if (db_noted(e, bytes_of(&body->hash), &n))
+		return 1;
+	rc = chunk_has(e, &body->hash, chunks_of(body->len) - 1);
+	*ret_last = rc > 0;
+	if (rc <= 0)
+		return rc;
 	rc = part_get(e, &body->hash, &part);
-	if (rc == 0 && part.kind == PART_COMING)
-		return false;
-	if (rc == 0 || rc == -ENOENT)
-		rc = chunk_get(e, &body->hash, chunks_of(body->len) - 1,
-			       &value);
-	strbuf_release(&value);
-	if (rc < 0 && rc != -ENOENT)
-		*ret_rc = rc;
-	return rc == 0;
+	return rc == 0 ? part.kind != PART_COMING : rc == -ENOENT ? 1 : rc;
+}
+
+bool body_has(struct ch_engine *e, const struct body_ref *body, int *ret_rc)
+{
+	bool last;
+	int rc = look(e, body, &last);
+
+	*ret_rc = rc < 0 ? rc : 0;
+	return rc > 0;
 }
 
 int body_missing(struct ch_engine *e, const struct body_ref *body,
@@ -137,15 +165,72 @@ int body_missing(struct ch_engine *e, const struct body_ref *body,
 	return rc == -ENOENT ? 0 : rc;
 }
 
+static int hash_add(struct ch_hash **v, size_t *n, size_t *alloc,
+		    const struct ch_hash *hash)
+{
+	if (*n == *alloc) {
+		size_t more = *alloc ? 2 * *alloc : 16;
+		struct ch_hash *fresh;
+
+		fresh = mem_realloc(*v, more * sizeof(*fresh));
+		if (!fresh)
+			return -ENOMEM;
+		*v = fresh;
+		*alloc = more;
+	}
+	(*v)[(*n)++] = *hash;
+	return 0;
+}
+
+static int chunk_del(struct ch_engine *e, const struct ch_hash *hash,
+		     uint32_t no)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_body(&key, hash, no);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_del(e, COL_BODY, strbuf_bytes(&key));
+	strbuf_release(&key);
+	return rc;
+}
+
+/* What there may be of a body that is said to be so long. */
+static int del_coming(struct ch_engine *e, const struct ch_hash *hash,
+		      uint64_t len)
+{
+	int rc = 0;
+
+	for (uint32_t no = 0; rc == 0 && no < chunks_of(len); no++)
+		rc = chunk_del(e, hash, no);
+	return rc;
+}
+
+/* Chunks that came of what now is put whole; of another length, perhaps. */
+static int clear_coming(struct ch_engine *e, const struct ch_hash *hash)
+{
+	struct part part;
+	int rc = part_get(e, hash, &part);
+
+	if (rc == 0 && part.kind == PART_COMING)
+		rc = del_coming(e, hash, part.len);
+	if (rc == 0)
+		rc = part_put(e, hash, NULL);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 int body_put(struct ch_engine *e, const struct ch_hash *hash,
 	     struct ch_bytes body)
 {
-	const struct part spare = {.kind = PART_SPARE, .len = body.len};
 	const struct body_ref ref = {*hash, body.len};
-	int rc;
+	bool last;
+	int rc = look(e, &ref, &last);
 
-	if (body_has(e, &ref, &rc) || rc < 0)
-		return rc;
+	if (rc)
+		return rc < 0 ? rc : 0;
+	if (last || chunks_of(body.len) > 1)
+		rc = clear_coming(e, hash);
 	for (uint32_t no = 0; rc == 0 && no < chunks_of(body.len); no++) {
 		size_t at = (size_t)no * CHUNK_LEN;
 		size_t n =
@@ -154,7 +239,10 @@ int body_put(struct ch_engine *e, const struct ch_hash *hash,
 		rc = chunk_put(e, hash, no,
 			       (struct ch_bytes){(const char *)body.p + at, n});
 	}
-	return rc < 0 ? rc : part_put(e, hash, &spare);
+	if (rc == 0 && !e->amnesia)
+		rc = db_note(e, bytes_of(hash), 0);
+	return rc < 0 ? rc
+		      : hash_add(&e->fresh, &e->n_fresh, &e->alloc_fresh, hash);
 }
 
 /* All chunks are here: do they make the body that was announced? */
@@ -178,6 +266,24 @@ static int verify(struct ch_engine *e, const struct ch_hash *hash, uint64_t len,
 	*ret_good = rc == 0 && all.len == len && hash_cmp(&sum, hash) == 0;
 	strbuf_release(&all);
 	strbuf_release(&chunk);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* A body that is whole: its last chunk is short, or there is none behind. */
+static int del_whole(struct ch_engine *e, const struct ch_hash *hash)
+{
+	struct strbuf chunk = STRBUF_INIT;
+	int rc;
+
+	for (uint32_t no = 0;; no++) {
+		rc = chunk_get(e, hash, no, &chunk);
+		if (rc == 0)
+			rc = chunk_del(e, hash, no);
+		if (rc < 0 || chunk.len < CHUNK_LEN)
+			break;
+	}
+	strbuf_release(&chunk);
+	db_unnote(e, bytes_of(hash));
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -212,8 +318,12 @@ int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
 	rc = part_get(e, hash, &part);
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
-	if (no == 0 && part.len != len) /* Someone was wrong about it. */
+	if (no == 0 && part.len != len) { /* Someone was wrong about it. */
+		rc = del_coming(e, hash, part.len);
+		if (rc < 0)
+			return rc;
 		part = (struct part){.kind = PART_COMING, .len = len};
+	}
 	if (part.kind != PART_COMING || part.len != len || part.next != no)
 		return BODY_NOT;
 	rc = chunk_put(e, hash, no, bytes);
@@ -236,18 +346,7 @@ int body_chunk(struct ch_engine *e, const struct ch_hash *hash, uint32_t no,
 
 static int sweep_add(struct ch_engine *e, const struct ch_hash *hash)
 {
-	if (e->n_sweep == e->alloc_sweep) {
-		size_t alloc = e->alloc_sweep ? 2 * e->alloc_sweep : 16;
-		struct ch_hash *v;
-
-		v = mem_realloc(e->sweep, alloc * sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		e->sweep = v;
-		e->alloc_sweep = alloc;
-	}
-	e->sweep[e->n_sweep++] = *hash;
-	return 0;
+	return hash_add(&e->sweep, &e->n_sweep, &e->alloc_sweep, hash);
 }
 
 static int see_part(void *arg, struct ch_bytes key, struct ch_bytes value)
@@ -274,10 +373,19 @@ static int see_any(void *arg, struct ch_bytes key, struct ch_bytes value)
 	return 1;
 }
 
-static int del_chunk(void *arg, struct ch_bytes key, struct ch_bytes value)
+/* As far as what is stored says. */
+static int is_needed(struct ch_engine *e, const struct ch_hash *hash,
+		     bool *ret_needed)
 {
-	(void)value;
-	return db_del(arg, COL_BODY, key);
+	uint64_t n;
+	int rc;
+
+	*ret_needed = false;
+	if (db_noted(e, bytes_of(hash), &n) && n == 0)
+		return 0;
+	rc = db_scan(e, COL_REF, bytes_of(hash), ch_str(""), see_any,
+		     ret_needed);
+	return rc < 0 ? rc : 0;
 }
 
 /* Runs before the round's first change: what is stored is the truth. */
@@ -287,9 +395,8 @@ int body_sweep(struct ch_engine *e)
 
 	for (size_t i = e->n_sweep; i > 0 && looked < SWEEP_MAX; i--) {
 		const struct ch_hash hash = e->sweep[i - 1];
-		const struct ch_bytes prefix = {hash.b, sizeof(hash.b)};
 		struct part part;
-		bool needed = false;
+		bool needed;
 		int rc;
 
 		if (plan_uses(e, &hash))
@@ -300,12 +407,12 @@ int body_sweep(struct ch_engine *e)
 		if (rc == -ENOENT)
 			continue;
 		if (rc == 0)
-			rc = db_scan(e, COL_REF, prefix, ch_str(""), see_any,
-				     &needed);
-		if (rc >= 0 && !needed)
-			rc = db_scan(e, COL_BODY, prefix, ch_str(""), del_chunk,
-				     e);
-		if (rc >= 0)
+			rc = is_needed(e, &hash, &needed);
+		if (rc == 0 && !needed)
+			rc = part.kind == PART_COMING
+				     ? del_coming(e, &hash, part.len)
+				     : del_whole(e, &hash);
+		if (rc == 0)
 			rc = part_put(e, &hash, NULL);
 		if (rc < 0)
 			return rc;
@@ -351,11 +458,22 @@ static bool has_ref(const struct refs *refs, const struct ch_hash *hash)
 	return false;
 }
 
+static bool hash_take(struct ch_hash *v, size_t *n, const struct ch_hash *hash)
+{
+	for (size_t i = *n; i > 0; i--)
+		if (hash_cmp(&v[i - 1], hash) == 0) {
+			v[i - 1] = v[--*n];
+			return true;
+		}
+	return false;
+}
+
 static int ref_add(struct ch_engine *e, const struct ch_hash *hash,
 		   struct ch_bytes who)
 {
 	struct strbuf key = STRBUF_INIT;
 	struct part part;
+	uint64_t n;
 	int rc;
 
 	key_ref(&key, hash, who);
@@ -364,28 +482,78 @@ static int ref_add(struct ch_engine *e, const struct ch_hash *hash,
 		rc = db_put(e, COL_REF, strbuf_bytes(&key), ch_str(""));
 	strbuf_release(&key);
 	parcel_end(e, hash);
-	if (rc == 0)
-		rc = part_get(e, hash, &part);
+	if (rc == 0 && db_noted(e, bytes_of(hash), &n))
+		rc = db_note(e, bytes_of(hash), n + 1);
+	if (rc < 0 || hash_take(e->fresh, &e->n_fresh, hash) ||
+	    hash_take(e->lost, &e->n_lost, hash))
+		return rc;
+	rc = part_get(e, hash, &part);
 	if (rc == 0 && part.kind == PART_SPARE)
 		rc = part_put(e, hash, NULL);
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* One reference less, and @key was there: 1 when it was the last. */
+static int count_down(struct ch_engine *e, const struct ch_hash *hash,
+		      struct ch_bytes key)
+{
+	uint64_t n;
+	int rc;
+
+	if (!db_noted(e, bytes_of(hash), &n))
+		return 0;
+	rc = db_has(e, COL_REF, key);
+	if (rc < 0)
+		return rc;
+	if (rc == 0 || n == 0) {
+		db_unnote(e, bytes_of(hash));
+		return 0;
+	}
+	rc = db_note(e, bytes_of(hash), n - 1);
+	return rc < 0 ? rc : n == 1;
+}
+
+/* Mark it; and is it to be swept soon? */
+static int spare(struct ch_engine *e, const struct ch_hash *hash, bool soon)
+{
+	const struct part part = {.kind = PART_SPARE};
+	int rc = part_put(e, hash, &part);
+
+	return rc < 0 || !soon ? rc : sweep_add(e, hash);
+}
+
 static int ref_del(struct ch_engine *e, const struct ch_hash *hash,
 		   struct ch_bytes who)
 {
-	const struct part spare = {.kind = PART_SPARE};
 	struct strbuf key = STRBUF_INIT;
+	bool last;
 	int rc;
 
 	key_ref(&key, hash, who);
 	rc = strbuf_error(&key);
 	if (rc == 0)
+		rc = count_down(e, hash, strbuf_bytes(&key));
+	last = rc > 0;
+	if (rc >= 0)
 		rc = db_del(e, COL_REF, strbuf_bytes(&key));
 	strbuf_release(&key);
-	if (rc == 0)
-		rc = part_put(e, hash, &spare);
-	return rc < 0 ? rc : sweep_add(e, hash);
+	if (rc == 0 && last)
+		return hash_add(&e->lost, &e->n_lost, &e->alloc_lost, hash);
+	return rc < 0 ? rc : spare(e, hash, true);
+}
+
+int body_settle(struct ch_engine *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < e->n_fresh; i++)
+		rc = spare(e, &e->fresh[i], false);
+	for (size_t i = 0; rc == 0 && i < e->n_lost; i++)
+		rc = plan_uses(e, &e->lost[i]) ? spare(e, &e->lost[i], true)
+					       : del_whole(e, &e->lost[i]);
+	e->n_fresh = 0;
+	e->n_lost = 0;
+	return rc;
 }
 
 int body_move_refs(struct ch_engine *e, struct ch_bytes who,

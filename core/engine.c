@@ -45,6 +45,8 @@ void ch_engine_free(struct ch_engine *e)
 	member_release(e);
 	wait_release(e);
 	mem_free(e->sweep);
+	mem_free(e->fresh);
+	mem_free(e->lost);
 	strbuf_release(&e->scrub);
 	mem_free(e);
 }
@@ -194,6 +196,8 @@ int ch_finish(struct ch_engine *e, struct ch_update *u)
 		rc = exchange_pump(e);
 	if (rc == 0)
 		rc = save_run(e);
+	if (rc == 0)
+		rc = body_settle(e);
 	if (rc == 0)
 		rc = rejoin_note_life(e);
 	if (rc == 0)

@@ -98,6 +98,10 @@ struct ch_engine {
 	struct map parcels; /* Hash -> struct parcel. */
 	struct ch_hash *sweep; /* Bodies that perhaps nobody needs. */
 	size_t n_sweep, alloc_sweep;
+	struct ch_hash *fresh; /* That came in this round, and nobody needs. */
+	size_t n_fresh, alloc_fresh;
+	struct ch_hash *lost; /* That nobody needs any more, since this round. */
+	size_t n_lost, alloc_lost;
 };
 
 /* update.c */
