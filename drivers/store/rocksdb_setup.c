@@ -77,7 +77,8 @@ static const char family_options[] =
 static const char body_options[] =
 	"write_buffer_size=4M;arena_block_size=512K;"
 	"target_file_size_base=32M;max_bytes_for_level_base=128M;"
-	"bottommost_compression=kZSTD";
+	"bottommost_compression=kZSTD;"
+	"memtable_prefix_bloom_size_ratio=0.02;memtable_whole_key_filtering=true";
 
 static bool has(const char *msg, const char *words)
 {
