@@ -7,7 +7,7 @@
  *
  *	for each event: ch_step(e, &event, u);
  *	ch_finish(e, u);
- *	store u->store and u->live as one batch, synced;
+ *	store u->store as one batch, synced where u->durable says so;
  *	only then: answer, send, run, tell the kernel, as u says;
  *	ch_update_reset(u);
  *
@@ -18,7 +18,8 @@
  * When a commit fails, or ch_step() or ch_finish() returns below zero, nothing
  * of that round may be let out: the engine ends there. It is freed, and a new
  * one (with a new epoch) is made from the store. So an update that was let out
- * is durable, and nothing that was not durable was ever promised.
+ * is durable, but for what may be done again, and nothing that was not durable
+ * was ever promised.
  *
  * Ownership: what an event points at stays the caller's. What an update points
  * at is the update's, until ch_update_reset().
@@ -215,8 +216,9 @@ struct ch_notice { /* One line of .events, without seq. */
 
 struct ch_update {
 	uint64_t next_ms; /* Step again by then (CH_TIMEOUT). */
-	struct ch_batch store; /* Atomically, synced; COL_LIVE among it. */
-	bool durable;          /* It holds more than COL_LIVE: sync it. */
+	struct ch_batch store; /* Atomically; COL_LIVE among it. */
+	bool durable;	       /* Sync it, and with it all that came before;
+				* else a crash may undo it. */
 	/* Not 0: once this is stored and let out, the engine must be made anew,
 	 * with an epoch of at least this. */
 	uint32_t new_life;

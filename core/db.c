@@ -203,6 +203,12 @@ int db_del(struct ch_engine *e, enum ch_col col, struct ch_bytes key)
 	return learn(&e->db, col, key, NULL, e->db.round);
 }
 
+int db_drop(struct ch_engine *e, enum ch_col col, struct ch_bytes key)
+{
+	batch_del(&e->u->store, col, key);
+	return learn(&e->db, col, key, NULL, e->db.round);
+}
+
 /* Facts of no column: the store knows nothing of them. */
 
 int db_note(struct ch_engine *e, struct ch_bytes key, uint64_t n)

@@ -5,7 +5,9 @@
  * takes a new sequence, and moves each site's entry for it there: so a name
  * stands once in a site's outbox however often it changed, and the entries are
  * in the order of the last change. An entry goes when the site acknowledges
- * the batch that carried it.
+ * the batch that carried it. Nobody waits for the disk with that: an entry that
+ * is there again after a crash is sent again, and does no harm. What is synced
+ * later is never on the disk before it.
  *
  * The next entries of each site are kept in memory: a window on the store.
  */
@@ -109,7 +111,7 @@ int outbox_del(struct ch_engine *e, const struct ch_id *site, uint64_t seq)
 	key_out(&key, site, seq);
 	rc = strbuf_error(&key);
 	if (rc == 0)
-		rc = db_del(e, COL_OUT, strbuf_bytes(&key));
+		rc = db_drop(e, COL_OUT, strbuf_bytes(&key));
 	strbuf_release(&key);
 	return rc;
 }

@@ -306,6 +306,64 @@ static void drop_live(struct site *s)
 	batch_release(&b);
 }
 
+/* What puts back what a batch changed. */
+struct undo {
+	struct undo *next;
+	struct ch_batch batch;
+};
+
+static void undo_pop(struct site *s, bool apply)
+{
+	struct undo *u = s->undo;
+
+	s->undo = u->next;
+	if (apply)
+		CHECK(store_commit(s->store, &u->batch, false, NULL) == 0);
+	batch_release(&u->batch);
+	free(u);
+}
+
+static void undo_none(struct site *s)
+{
+	while (s->undo)
+		undo_pop(s, false);
+}
+
+static void undo_push(struct site *s, const struct ch_batch *b)
+{
+	const struct ch_reader *r = store_reader(s->store);
+	struct undo *u = calloc(1, sizeof(*u));
+	struct strbuf old = STRBUF_INIT;
+	struct ch_batch_op op;
+	size_t pos = 0;
+
+	CHECK(u);
+	batch_init(&u->batch);
+	while (batch_next(b, &pos, &op)) {
+		if (op.col == COL_LIVE)
+			continue;
+		if (r->get(r, op.col, op.key, &old) == 0)
+			batch_put(&u->batch, op.col, op.key,
+				  strbuf_bytes(&old));
+		else
+			batch_del(&u->batch, op.col, op.key);
+	}
+	CHECK(batch_error(&u->batch) == 0);
+	strbuf_release(&old);
+	u->next = s->undo;
+	s->undo = u;
+}
+
+/* A sync is of all that came before, too. */
+static void commit(struct site *s)
+{
+	if (s->u.durable)
+		undo_none(s);
+	else
+		undo_push(s, &s->u.store);
+	CHECK(store_commit(s->store, &s->u.store, s->u.durable, NULL) == 0);
+}
+
 static void put_u32(struct site *s, const char *key, uint32_t v)
 {
 	struct ch_batch b;
@@ -313,6 +371,7 @@ static void put_u32(struct site *s, const char *key, uint32_t v)
 	batch_init(&b);
 	batch_put(&b, COL_SYS, ch_str(key), (struct ch_bytes){&v, sizeof(v)});
 	CHECK(store_commit(s->store, &b, true, NULL) == 0);
+	undo_none(s);
 	batch_release(&b);
 }
 
@@ -368,8 +427,7 @@ static void start_again(struct world *w, void *arg)
 static void end_commit(struct site *s, bool is_there)
 {
 	if (is_there && s->u.store.n) {
-		CHECK(store_commit(s->store, &s->u.store, s->u.durable, NULL) ==
-		      0);
+		commit(s);
 		ledger_committed(s, false);
 	} else {
 		ledger_lost(s);
@@ -385,6 +443,11 @@ void world_crash(struct world *w, size_t site)
 	world_trace(w, s, "crashes%s", s->busy ? " while it commits" : "");
 	if (s->busy)
 		end_commit(s, rng_below(&w->rng_disk, 2));
+	if (s->undo)
+		world_trace(w, s, "loses what was not synced");
+	while (s->undo && rng_below(&w->rng_disk, 4))
+		undo_pop(s, true);
+	undo_none(s);
 	end_engine(s, true);
 	drop_live(s);
 }
@@ -557,13 +620,14 @@ static int step_and_finish(struct site *s, struct item *list)
 	return rc;
 }
 
+/* An entry of an outbox may come back after a crash; nothing else may. */
 static bool is_durable(const struct ch_batch *b)
 {
 	struct ch_batch_op op;
 	size_t pos = 0;
 
 	while (batch_next(b, &pos, &op))
-		if (op.col != COL_LIVE)
+		if (op.col != COL_LIVE && (op.put || op.col != COL_OUT))
 			return true;
 	return false;
 }
@@ -659,8 +723,7 @@ static void release_round(struct world *w, void *arg)
 	}
 	s->busy = false;
 	if (s->u.store.n)
-		CHECK(store_commit(s->store, &s->u.store, s->u.durable, NULL) ==
-		      0);
+		commit(s);
 	list = s->round;
 	s->round = NULL;
 	let_out(s);
@@ -855,6 +918,7 @@ static void site_release(struct site *s)
 	ch_update_release(&s->u);
 	platform_release(s);
 	ledger_release_site(s);
+	undo_none(s);
 	store_close(s->store);
 }
 

@@ -118,6 +118,7 @@ struct site {
 	int64_t skew_ms;
 	uint64_t next_ms; /* The engine's wish, in the world's time. */
 	bool busy;	  /* A commit is under way. */
+	struct undo *undo; /* What a crash may undo, newest first. */
 	bool frozen;	  /* Stopped, its connections open. */
 	struct item *inbox, **inbox_last, *round;
 	size_t n_rounds, rounds_now;
