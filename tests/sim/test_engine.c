@@ -73,6 +73,59 @@ static void spec_arrives(void **state)
 	end(w);
 }
 
+static size_t bodies(struct world *w, size_t at, const char *text)
+{
+	struct ch_bytes body = ch_str(text);
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	const struct ch_reader *r = store_reader(w->site[at].store);
+	struct ch_hash hash;
+	int rc;
+
+	hash_sum(&body, 1, &hash);
+	key_body(&key, &hash, 0);
+	rc = r->get(r, COL_BODY, strbuf_bytes(&key), &value);
+	strbuf_release(&key);
+	strbuf_release(&value);
+	return rc == 0;
+}
+
+/* Two resources need the same bytes; and a body that went comes again, also
+ * where nobody remembers any more how many need it. */
+static void bodies_are_shared(void **state)
+{
+	struct world *w = boot(2);
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	everywhere(w, "db", "a: 1\n");
+	for (int life = 0; life < 2; life++) {
+		assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
+		assert_int_equal(spec(w, A, "web", "a: 3\n"), 0);
+		for (size_t i = A; i <= B; i++) {
+			has(w, i, "directory", "db", "a: 1\n");
+			sees(w, i, VIEW_SPEC, "web", "", "a: 3\n");
+			sees(w, i, VIEW_SPEC, "db", "", "a: 1\n");
+			assert_int_equal(bodies(w, i, "a: 1\n"), 1);
+		}
+		assert_int_equal(spec(w, A, "db", "a: 2\n"), 0);
+		assert_int_equal(spec(w, A, "db", "a: 3\n"), 0);
+		sees(w, B, VIEW_SPEC, "db", "", "a: 3\n");
+		world_run(w, 1000);
+		for (size_t i = A; i <= B; i++)
+			assert_int_equal(bodies(w, i, "a: 1\n"), 0);
+		assert_int_equal(spec(w, A, "web", "a: 1\n"), 0);
+		assert_int_equal(spec(w, A, "db", "a: 1\n"), 0);
+		for (size_t i = A; i <= B; i++) {
+			sees(w, i, VIEW_SPEC, "web", "", "a: 1\n");
+			sees(w, i, VIEW_SPEC, "db", "", "a: 1\n");
+			world_crash(w, i);
+			world_start(w, i);
+		}
+		world_run(w, 5000);
+	}
+	end(w);
+}
+
 static void not_everywhere(void **state)
 {
 	struct world *w = boot(3);
@@ -602,6 +655,7 @@ int main(void)
 		cmocka_unit_test(conflict_and_resolved),
 		cmocka_unit_test(equal_bytes_are_no_conflict),
 		cmocka_unit_test(write_wins_over_delete),
+		cmocka_unit_test(bodies_are_shared),
 		cmocka_unit_test(deleted_and_restored),
 		cmocka_unit_test(undone_within_grace),
 		cmocka_unit_test(withdrawn_and_added_again),

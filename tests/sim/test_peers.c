@@ -780,6 +780,76 @@ static void very_late(void **state)
 	end(w);
 }
 
+static void chunk(struct world *w, const struct ch_hash *body, uint32_t no,
+		  uint64_t len, struct ch_bytes bytes)
+{
+	struct ch_frame v[2] = {hello_of(w, B), {.type = FRAME_CHUNK}};
+	struct peer *p = member_find(w->site[A].engine, &w->site[B].id);
+	struct ch_from from = from_of(w, B);
+
+	p->asked[0] = *body; /* As if A had seen a record that needs it. */
+	p->n_asked = 1;
+	v[1].u.chunk.body = *body;
+	v[1].u.chunk.no = no;
+	v[1].u.chunk.len = len;
+	v[1].u.chunk.bytes = bytes;
+	assert_int_equal(tell(w, A, &from, v, 2), 200);
+}
+
+static int count_any(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	(void)key;
+	(void)value;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* Someone is wrong about how long a body is: nothing of that stays. */
+static void wrong_length(void **state)
+{
+	static char whole[CHUNK_LEN + 5], wrong[CHUNK_LEN];
+	const struct ch_bytes all = {whole, sizeof(whole)};
+	const struct ch_bytes full = {wrong, sizeof(wrong)};
+	const struct ch_bytes text = ch_str("a: 2\n");
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	struct world *w = boot(2);
+	const struct ch_reader *r;
+	struct ch_hash hash;
+	size_t n = 0;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	memset(whole, 'x', sizeof(whole));
+	hash_sum(&all, 1, &hash);
+	for (uint32_t no = 0; no < 3; no++)
+		chunk(w, &hash, no, 4 * CHUNK_LEN, full);
+	chunk(w, &hash, 0, sizeof(whole), (struct ch_bytes){whole, CHUNK_LEN});
+	chunk(w, &hash, 1, sizeof(whole),
+	      (struct ch_bytes){whole + CHUNK_LEN, 5});
+	r = store_reader(w->site[A].store);
+	assert_int_equal(r->scan(r, COL_BODY,
+				 (struct ch_bytes){hash.b, sizeof(hash.b)},
+				 ch_str(""), count_any, &n),
+			 0);
+	assert_int_equal(n, 2);
+	/* A short one that is said to be long, and is then written here. */
+	hash_sum(&text, 1, &hash);
+	chunk(w, &hash, 0, 2 * CHUNK_LEN, full);
+	key_part(&key, &hash);
+	assert_int_equal(r->get(r, COL_SYS, strbuf_bytes(&key), &value), 0);
+	assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
+	assert_int_equal(r->get(r, COL_SYS, strbuf_bytes(&key), &value),
+			 -ENOENT);
+	sees(w, A, VIEW_SPEC, "web", "", "a: 2\n");
+	sees(w, B, VIEW_SPEC, "web", "", "a: 2\n");
+	assert_int_equal(spec(w, A, "web", "a: 3\n"), 0);
+	assert_int_equal(spec(w, A, "web", "a: 4\n"), 0);
+	sees(w, B, VIEW_SPEC, "web", "", "a: 4\n");
+	strbuf_release(&value);
+	strbuf_release(&key);
+	end(w);
+}
+
 static void failed_commit(void **state)
 {
 	struct world *w = boot(2);
@@ -935,6 +1005,7 @@ int main(void)
 		cmocka_unit_test(certificate_comes_last),
 		cmocka_unit_test(forgotten_writes),
 		cmocka_unit_test(very_late),
+		cmocka_unit_test(wrong_length),
 		cmocka_unit_test(failed_commit),
 		cmocka_unit_test(crashes),
 		cmocka_unit_test(no_memory),
