@@ -209,6 +209,13 @@ int db_drop(struct ch_engine *e, enum ch_col col, struct ch_bytes key)
 	return learn(&e->db, col, key, NULL, e->db.round);
 }
 
+int db_jot(struct ch_engine *e, enum ch_col col, struct ch_bytes key,
+	   struct ch_bytes value)
+{
+	batch_put(&e->u->store, col, key, value);
+	return learn(&e->db, col, key, &value, e->db.round);
+}
+
 /* Facts of no column: the store knows nothing of them. */
 
 int db_note(struct ch_engine *e, struct ch_bytes key, uint64_t n)

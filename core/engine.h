@@ -133,9 +133,11 @@ int db_has(struct ch_engine *e, enum ch_col col, struct ch_bytes key);
 int db_put(struct ch_engine *e, enum ch_col col, struct ch_bytes key,
 	   struct ch_bytes value);
 int db_del(struct ch_engine *e, enum ch_col col, struct ch_bytes key);
-/* The same of what may be there again after a crash: nobody waits for the
- * disk. */
+/* The same of what may be as before after a crash: nobody waits for the disk.
+ */
 int db_drop(struct ch_engine *e, enum ch_col col, struct ch_bytes key);
+int db_jot(struct ch_engine *e, enum ch_col col, struct ch_bytes key,
+	   struct ch_bytes value);
 /* A number that memory alone keeps, and may forget at any time. */
 int db_note(struct ch_engine *e, struct ch_bytes key, uint64_t n);
 bool db_noted(struct ch_engine *e, struct ch_bytes key, uint64_t *ret_n);

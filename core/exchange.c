@@ -54,12 +54,7 @@ static int on_ack(struct ch_engine *e, struct peer *p, const struct ch_frame *f)
 		return 0;
 	switch (f->u.ack.status) {
 	case ACK_OK:
-		p->acked_epoch = e->me.epoch;
-		p->acked_nonce = e->me.nonce;
-		p->acked_no = p->flying;
-		p->acker_epoch = p->epoch;
-		p->acker_nonce = p->nonce;
-		rc = member_cursor(e, p);
+		rc = member_acked(e, p, p->flying);
 		return rc < 0 ? rc : landed(e, p);
 	case ACK_BODIES:
 		outbox_crashed(p);

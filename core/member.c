@@ -275,17 +275,66 @@ int member_cursor(struct ch_engine *e, const struct peer *p)
 	wire_put_u64(&value, p->got_no);
 	wire_put_u64(&value, p->seen_seq);
 	wire_put_u32(&value, p->answered_life);
-	wire_put_u32(&value, p->acked_epoch);
-	wire_put_u32(&value, p->acked_nonce);
-	wire_put_u64(&value, p->acked_no);
-	wire_put_u32(&value, p->acker_epoch);
-	wire_put_u32(&value, p->acker_nonce);
 	rc = strbuf_error(&value);
 	if (rc == 0)
 		rc = db_put(e, COL_PEER, (struct ch_bytes){p->id.b, 16},
 			    strbuf_bytes(&value));
 	strbuf_release(&value);
 	return rc;
+}
+
+static void key_acked(struct strbuf *sb, const struct peer *p)
+{
+	strbuf_add(sb, p->id.b, sizeof(p->id.b));
+	strbuf_add_char(sb, 'a');
+}
+
+int member_acked(struct ch_engine *e, struct peer *p, uint64_t no)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	int rc;
+
+	p->acked_epoch = e->me.epoch;
+	p->acked_nonce = e->me.nonce;
+	p->acked_no = no;
+	p->acker_epoch = p->epoch;
+	p->acker_nonce = p->nonce;
+	key_acked(&key, p);
+	wire_put_u32(&value, p->acked_epoch);
+	wire_put_u32(&value, p->acked_nonce);
+	wire_put_u64(&value, p->acked_no);
+	wire_put_u32(&value, p->acker_epoch);
+	wire_put_u32(&value, p->acker_nonce);
+	rc = key.bad || value.bad ? -ENOMEM : 0;
+	if (rc == 0)
+		rc = db_jot(e, COL_PEER, strbuf_bytes(&key),
+			    strbuf_bytes(&value));
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc;
+}
+
+static int load_acked(struct ch_engine *e, struct peer *p)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	int rc;
+
+	key_acked(&key, p);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_PEER, strbuf_bytes(&key), &value);
+	if (rc == 0) {
+		struct wire w = wire_of(strbuf_bytes(&value));
+
+		p->acked_epoch = wire_u32(&w);
+		p->acked_nonce = wire_u32(&w);
+		p->acked_no = wire_u64(&w);
+		p->acker_epoch = wire_u32(&w);
+		p->acker_nonce = wire_u32(&w);
+	}
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 /* A site that speaks as of an earlier life than we know has lost what it knew:
@@ -507,11 +556,6 @@ static int load_cursor(struct ch_engine *e, struct peer *p)
 		if (w.len) { /* The first version had no more. */
 			p->seen_seq = wire_u64(&w);
 			p->answered_life = wire_u32(&w);
-			p->acked_epoch = wire_u32(&w);
-			p->acked_nonce = wire_u32(&w);
-			p->acked_no = wire_u64(&w);
-			p->acker_epoch = wire_u32(&w);
-			p->acker_nonce = wire_u32(&w);
 		}
 	}
 	strbuf_release(&value);
@@ -542,6 +586,8 @@ int member_start(struct ch_engine *e)
 		struct peer *p = e->peers[i];
 
 		rc = load_cursor(e, p);
+		if (rc == 0)
+			rc = load_acked(e, p);
 		if (rc == 0)
 			rc = outbox_count(e, p);
 		p->more = p->backlog > 0;

@@ -125,6 +125,8 @@ int member_news(struct ch_engine *e, const struct ch_member_news *news,
 int member_store(struct ch_engine *e, const struct peer *p);
 /* Where the exchange with it stands is stored. */
 int member_cursor(struct ch_engine *e, const struct peer *p);
+/* It has acknowledged our batch @no. */
+int member_acked(struct ch_engine *e, struct peer *p, uint64_t no);
 int member_show(struct ch_engine *e, struct peer *p);
 /* Do we beat that site by ourselves? */
 bool member_is_watched(const struct ch_engine *e, const struct peer *p);

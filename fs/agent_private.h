@@ -144,6 +144,7 @@ struct agent {
 	struct ch_update update;
 	uint32_t life_least; /* The next epoch is not below it. */
 	bool restored;	     /* The store is older than it was. */
+	uint64_t synced_seq;	      /* store_seq() after the last sync. */
 	uint64_t fence_seq, fence_ms; /* Of the last one written. */
 	unsigned int fence_commits;   /* Since then. */
 	uint64_t next_ms, retry_ms;

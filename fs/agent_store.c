@@ -273,7 +273,7 @@ int agent_store_reopen(struct agent *a)
 
 static void write_fence(struct agent *a)
 {
-	const struct store_fence f = {a->store_id, store_seq(a->store)};
+	const struct store_fence f = {a->store_id, a->synced_seq};
 
 	/* Where it cannot be written, the disk says so to others soon. */
 	(void)store_fence_write(a->dir, &f);
@@ -286,9 +286,12 @@ void agent_store_fence(struct agent *a)
 {
 	uint64_t due = a->fence_ms + FENCE_MS;
 
-	if (store_seq(a->store) == a->fence_seq)
+	if (a->update.durable) {
+		a->synced_seq = store_seq(a->store);
+		a->fence_commits++;
+	}
+	if (a->synced_seq <= a->fence_seq)
 		return;
-	a->fence_commits += a->update.durable;
 	if (a->fence_commits >= FENCE_COMMITS || agent_now_ms() >= due)
 		write_fence(a);
 	else if (due < a->next_ms)
@@ -297,7 +300,7 @@ void agent_store_fence(struct agent *a)
 
 void agent_store_close(struct agent *a)
 {
-	if (a->engine && store_seq(a->store) != a->fence_seq)
+	if (a->engine && a->synced_seq > a->fence_seq)
 		write_fence(a);
 	ch_engine_free(a->engine);
 	a->engine = NULL;

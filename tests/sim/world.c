@@ -620,14 +620,17 @@ static int step_and_finish(struct site *s, struct item *list)
 	return rc;
 }
 
-/* An entry of an outbox may come back after a crash; nothing else may. */
+/* An entry of an outbox may come back after a crash, and what a site (whose key
+ * is 16 bytes, and more for that) has acknowledged be forgotten; nothing else
+ * may. */
 static bool is_durable(const struct ch_batch *b)
 {
 	struct ch_batch_op op;
 	size_t pos = 0;
 
 	while (batch_next(b, &pos, &op))
-		if (op.col != COL_LIVE && (op.put || op.col != COL_OUT))
+		if (op.col != COL_LIVE && (op.put || op.col != COL_OUT) &&
+		    (op.col != COL_PEER || op.key.len == 16))
 			return true;
 	return false;
 }
