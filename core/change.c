@@ -357,10 +357,12 @@ static int do_site_add(struct ch_engine *e, const struct ch_submit *s)
 	int rc = edit_there(e, s, &x);
 
 	if (rc == 0 && member_id(e, s->site, &site) < 0) {
-		update_done(e, s->token, -ENXIO,
-			    "no site '%.*s' is known here: see .sites/",
-			    (int)s->site.len, (const char *)s->site.p);
-		rc = 1;
+		struct strbuf why = STRBUF_INIT;
+
+		member_unknown(e, s->site, &why);
+		update_done(e, s->token, -ENXIO, "%s", why.buf);
+		rc = strbuf_error(&why) < 0 ? -ENOMEM : 1;
+		strbuf_release(&why);
 	}
 	if (rc == 0 && resource_site_in(&x.r, &site)) {
 		update_done(e, s->token, -EEXIST, "that site is in already");

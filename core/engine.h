@@ -272,6 +272,9 @@ struct peer *member_named(const struct ch_engine *e, struct ch_bytes name);
 /* A site by its name, ourselves included. -ENOENT: never heard of. */
 int member_id(const struct ch_engine *e, struct ch_bytes name,
 	      struct ch_id *ret_site);
+/* Why member_id() does not know it, for people. */
+void member_unknown(const struct ch_engine *e, struct ch_bytes name,
+		    struct strbuf *out);
 /* "" when it is not known. */
 struct ch_bytes member_name(const struct ch_engine *e,
 			    const struct ch_id *site);

@@ -626,7 +626,7 @@ static int identify(struct ch_engine *e, const struct ch_from *from,
 			return 0;
 		}
 		if (p)
-			p->id = from->site;
+			rc = member_met(e, p, &from->site);
 		else if (e->n_peers >= PEERS_MAX)
 			return 0;
 		else
@@ -811,12 +811,17 @@ int exchange_answer(struct ch_engine *e, const struct ch_event *ev)
 	if (e->reborn)
 		return 0;
 	if (t.p != asked) {
+		rc = member_dialled(e, asked, -EACCES,
+				    "another site answers in its place");
 		if (channel == CH_PUSH)
 			outbox_crashed(asked);
 		compose_back_off(e, asked, 1000);
 		asked->next_poll_ms = e->now_ms + 1000;
-		return 0;
+		return rc;
 	}
+	rc = member_dialled(e, asked, 0, NULL);
+	if (rc < 0)
+		return rc;
 	if (channel == CH_BEAT) {
 		asked->rtt_known = true;
 		asked->rtt_ms = ev->u.answer.rtt_ms;
@@ -842,15 +847,33 @@ int exchange_answer(struct ch_engine *e, const struct ch_event *ev)
 	return 0;
 }
 
+static int dialled_in_vain(struct ch_engine *e, struct peer *p,
+			   const struct ch_event *ev)
+{
+	struct strbuf why = STRBUF_INIT;
+	int rc;
+
+	strbuf_add(&why, ev->u.unsent.why.p, ev->u.unsent.why.len);
+	if (!why.len)
+		strbuf_add_str(&why, "no answer");
+	rc = strbuf_error(&why);
+	if (rc == 0)
+		rc = member_dialled(e, p, ev->u.unsent.err, why.buf);
+	strbuf_release(&why);
+	return rc;
+}
+
 int exchange_unsent(struct ch_engine *e, const struct ch_event *ev)
 {
 	enum ch_channel channel;
 	struct peer *p = find_send(e, ev->u.unsent.id, &channel);
+	int rc;
 
 	if (!p)
 		return 0;
 	ended(e, p, channel);
 	p->is_unreachable = true;
+	rc = dialled_in_vain(e, p, ev);
 	if (channel == CH_PUSH) {
 		outbox_crashed(p);
 		p->n_sent = 0;
@@ -859,5 +882,5 @@ int exchange_unsent(struct ch_engine *e, const struct ch_event *ev)
 	} else if (channel == CH_POLL) {
 		p->next_poll_ms = e->now_ms + e->cfg.heartbeat_ms;
 	}
-	return 0;
+	return rc;
 }

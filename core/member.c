@@ -76,6 +76,23 @@ int member_id(const struct ch_engine *e, struct ch_bytes name,
 	return 0;
 }
 
+void member_unknown(const struct ch_engine *e, struct ch_bytes name,
+		    struct strbuf *out)
+{
+	int len = (int)name.len;
+	const char *site = name.p;
+
+	if (member_named(e, name))
+		strbuf_addf(out,
+			    "site '%.*s': its identity is not known before it "
+			    "was heard once; .sites/%.*s/status says why it "
+			    "was not",
+			    len, site, len, site);
+	else
+		strbuf_addf(out, "no site '%.*s' is known here: see .sites/",
+			    len, site);
+}
+
 struct ch_bytes member_name(const struct ch_engine *e, const struct ch_id *site)
 {
 	const struct peer *p;
@@ -107,6 +124,8 @@ static void peer_free(struct peer *p)
 	mem_free(p->address);
 	mem_free(p->labels);
 	mem_free(p->version);
+	mem_free(p->said);
+	mem_free(p->why);
 	mem_free(p);
 }
 
@@ -144,7 +163,10 @@ int member_add(struct ch_engine *e, const struct ch_id *id,
 	p->address = mem_dup(address.p, address.len);
 	p->labels = mem_dup("", 0);
 	p->version = mem_dup("", 0);
-	if (!p->name || !p->address || !p->labels || !p->version) {
+	p->said = mem_dup(address.p, address.len);
+	p->why = mem_dup("", 0);
+	if (!p->name || !p->address || !p->labels || !p->version || !p->said ||
+	    !p->why) {
 		peer_free(p);
 		return -ENOMEM;
 	}
@@ -182,6 +204,7 @@ int member_store(struct ch_engine *e, const struct peer *p)
 		.heard_ms = p->heard_wall_ms,
 		.not_after = p->not_after,
 		.prev = p->prev,
+		.said = ch_str(p->said),
 	};
 
 	return id_is_zero(&p->id) ? 0 : store_site(e, &p->id, &s);
@@ -199,6 +222,7 @@ static int store_self(struct ch_engine *e)
 		.incarnation = e->me.epoch,
 		.heard_ms = e->wall_ms,
 		.not_after = e->cfg.cert_not_after,
+		.said = ch_str(e->cfg.address),
 	};
 
 	return store_site(e, &e->cfg.self, &s);
@@ -206,23 +230,28 @@ static int store_self(struct ch_engine *e)
 
 int member_show(struct ch_engine *e, struct peer *p)
 {
+	bool met = !id_is_zero(&p->id);
 	const struct stored_live s = {
-		.heartbeat = (uint8_t)p->heartbeat,
+		/* Who was never heard may not be there at all. */
+		.heartbeat = met ? (uint8_t)p->heartbeat : HB_DEAD,
 		.heard_ms = p->heard_wall_ms,
 		.rtt_ms = p->rtt_ms,
 		.backlog = p->backlog,
 		.skew_ms = p->skew_ms,
 		.skew_known = p->skew_known,
 		.rtt_known = p->rtt_known,
+		.address = ch_str(p->address),
+		.why = ch_str(p->why),
 	};
 	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
 	int rc;
 
-	if (id_is_zero(&p->id))
-		return 0;
-	p->shown = true;
+	p->to_show = false;
 	p->shown_ms = e->now_ms;
-	key_live(&key, &p->id);
+	if (met)
+		key_live(&key, &p->id);
+	else
+		key_unmet(&key, ch_str(p->name));
 	stored_live_encode(&s, &value);
 	rc = key.bad || value.bad ? -ENOMEM : 0;
 	if (rc == 0)
@@ -233,19 +262,101 @@ int member_show(struct ch_engine *e, struct peer *p)
 	return rc;
 }
 
+static const char *const heartbeat_word[] = {"alive", "suspect", "dead",
+					     "left"};
+
+/* FNV-1a. */
+static uint64_t hash_of(const char *text)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *text; text++)
+		h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+	return h;
+}
+
+/* Has .events this reason since it was last heard? From now on it has. */
+static bool was_told(struct peer *p)
+{
+	uint64_t h = hash_of(p->why);
+
+	for (size_t i = 0; i < p->n_told && i < PEER_TOLD_MAX; i++)
+		if (p->told[i] == h)
+			return true;
+	p->told[p->n_told++ % PEER_TOLD_MAX] = h;
+	return false;
+}
+
+/*
+ * Reasons come and go with each attempt, and those of a push are not those of
+ * a beat: each is told once. While others hear it there is nothing to tell but
+ * that it is not who it should be. Who was never heard has not died: where
+ * sites start one after the other, that is no alarm.
+ */
+static void tell_why(struct ch_engine *e, struct peer *p, int err)
+{
+	bool met = !id_is_zero(&p->id);
+	const char *event = heartbeat_word[met ? p->heartbeat : HB_SUSPECT];
+
+	if (err == -EACCES)
+		event = "refused";
+	else if (met && p->heartbeat == HB_ALIVE)
+		return;
+	if (!was_told(p))
+		update_notice(e, event, ch_str(""), ch_str(p->name), NULL,
+			      ch_str(""), "%s", p->why);
+}
+
+int member_dialled(struct ch_engine *e, struct peer *p, int err,
+		   const char *why)
+{
+	if (err == 0) {
+		p->n_told = 0;
+		why = "";
+	}
+	if (strcmp(p->why, why) == 0)
+		return 0;
+	peer_set(&p->why, ch_str(why), e);
+	p->to_show = true;
+	update_stale(e, CH_STALE_MEMBER, ch_str(""), ch_str(p->name), false);
+	if (p->why[0])
+		tell_why(e, p, err);
+	return 0;
+}
+
+int member_met(struct ch_engine *e, struct peer *p, const struct ch_id *id)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_unmet(&key, ch_str(p->name));
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_del(e, COL_LIVE, strbuf_bytes(&key));
+	strbuf_release(&key);
+	p->id = *id;
+	p->to_show = true;
+	return rc;
+}
+
 static int set_heartbeat(struct ch_engine *e, struct peer *p,
 			 enum ch_heartbeat heartbeat)
 {
-	static const char *const word[] = {"alive", "suspect", "dead", "left"};
 	int rc;
 
 	if (p->heartbeat == heartbeat)
 		return 0;
 	p->heartbeat = heartbeat;
 	update_stale(e, CH_STALE_MEMBER, ch_str(""), ch_str(p->name), false);
-	if (!id_is_zero(&p->id))
-		update_notice(e, word[heartbeat], ch_str(""), ch_str(p->name),
-			      NULL, ch_str(""), "%s", "");
+	if (!id_is_zero(&p->id)) {
+		bool silent = heartbeat != HB_ALIVE;
+
+		update_notice(e, heartbeat_word[heartbeat], ch_str(""),
+			      ch_str(p->name), NULL, ch_str(""), "%s",
+			      silent ? p->why : "");
+		if (silent && p->why[0])
+			(void)was_told(p);
+	}
 	rc = member_show(e, p);
 	if (rc == 0 && heartbeat == HB_DEAD) /* last-heard outlives us. */
 		rc = member_store(e, p);
@@ -256,6 +367,7 @@ int member_heard(struct ch_engine *e, struct peer *p)
 {
 	p->heard_ms = e->now_ms;
 	p->heard_wall_ms = e->wall_ms;
+	p->to_show = true;
 	if (p->heartbeat != HB_ALIVE) {
 		/* It is back: what waits for it need not wait longer. */
 		p->next_push_ms = e->now_ms;
@@ -379,8 +491,13 @@ int member_hello(struct ch_engine *e, struct peer *p,
 	bool changed = false;
 	int rc;
 
+	if (strcmp(p->said, address) != 0) {
+		peer_set(&p->said, ch_str(address), e);
+		changed = true;
+	}
 	if (!p->address_by_hand && strcmp(p->address, address) != 0) {
 		peer_set(&p->address, ch_str(address), e);
+		peer_set(&p->why, ch_str(""), e);
 		changed = true;
 	}
 	if (strcmp(p->labels, hello->u.hello.labels) != 0) {
@@ -437,7 +554,7 @@ static int news_of_one(struct ch_engine *e, const struct ch_member_news *news)
 		    name_check_site(name, NULL) < 0)
 			return 0; /* A name belongs to one living site. */
 		if (p)
-			p->id = news->site;
+			rc = member_met(e, p, &news->site);
 		else
 			rc = member_add(e, &news->site, name,
 					ch_str(news->address), &p);
@@ -452,10 +569,15 @@ static int news_of_one(struct ch_engine *e, const struct ch_member_news *news)
 		rc = member_store(e, p);
 		if (rc == 0)
 			rc = member_show(e, p);
-	} else if (!p->heard_ms && !p->address_by_hand && news->address[0] &&
-		   strcmp(p->address, news->address) != 0) {
+	} else if (!p->heard_ms && news->address[0] &&
+		   (strcmp(p->said, news->address) != 0 ||
+		    (!p->address_by_hand &&
+		     strcmp(p->address, news->address) != 0))) {
 		/* Hearsay, until the site itself says where it is. */
-		peer_set(&p->address, ch_str(news->address), e);
+		peer_set(&p->said, ch_str(news->address), e);
+		if (!p->address_by_hand)
+			peer_set(&p->address, ch_str(news->address), e);
+		p->to_show = true;
 		rc = member_store(e, p);
 	}
 	if (rc < 0 || news->heard_ago_ms == UINT64_MAX ||
@@ -465,8 +587,10 @@ static int news_of_one(struct ch_engine *e, const struct ch_member_news *news)
 	if (then > p->news_ms)
 		p->news_ms = then;
 	if (news->heard_ago_ms <= e->wall_ms &&
-	    e->wall_ms - news->heard_ago_ms > p->heard_wall_ms)
+	    e->wall_ms - news->heard_ago_ms > p->heard_wall_ms) {
 		p->heard_wall_ms = e->wall_ms - news->heard_ago_ms;
+		p->to_show = true;
+	}
 	return 0;
 }
 
@@ -532,6 +656,7 @@ static int see_stored(void *arg, struct ch_bytes key, struct ch_bytes value)
 		return rc;
 	peer_set(&p->labels, s.labels, e);
 	peer_set(&p->version, s.version, e);
+	peer_set(&p->said, s.said, e);
 	p->address_by_hand = s.address_by_hand;
 	p->epoch = s.epoch;
 	p->nonce = s.nonce;
@@ -604,6 +729,8 @@ int member_start(struct ch_engine *e)
 					ch_str(c->address), &p);
 		else if (!p->address_by_hand)
 			peer_set(&p->address, ch_str(c->address), e);
+		if (rc == 0)
+			rc = member_show(e, p);
 	}
 	return rc < 0 ? rc : store_self(e);
 }
@@ -631,12 +758,23 @@ int member_tick(struct ch_engine *e)
 			rc = set_heartbeat(e, p, HB_ALIVE);
 			update_by(e, e->now_ms - silent + SUSPECT_BEATS * t);
 		}
-		if (rc == 0 && e->now_ms - p->shown_ms >= t && last)
+		if (rc == 0 &&
+		    (p->to_show || (e->now_ms - p->shown_ms >= t && last)))
 			rc = member_show(e, p);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
+}
+
+/* Where a site is, but for what a user wrote: in its own words; else as the
+ * config says; else as others do. */
+static const char *address_of(const struct ch_engine *e, const struct peer *p)
+{
+	for (size_t i = 0; !p->heard_ms && i < e->cfg.n_peers; i++)
+		if (strcmp(e->cfg.peers[i].name, p->name) == 0)
+			return e->cfg.peers[i].address;
+	return p->said;
 }
 
 int member_set_address(struct ch_engine *e, const struct ch_submit *s)
@@ -655,8 +793,12 @@ int member_set_address(struct ch_engine *e, const struct ch_submit *s)
 			    "an address is one line, HOST:PORT");
 		return 0;
 	}
-	peer_set(&p->address, address, e);
 	p->address_by_hand = address.len > 0;
+	if (!address.len)
+		address = ch_str(address_of(e, p));
+	peer_set(&p->address, address, e);
+	peer_set(&p->why, ch_str(""), e);
+	p->to_show = true;
 	p->next_beat_ms = e->now_ms;
 	p->next_push_ms = e->now_ms;
 	rc = member_store(e, p);

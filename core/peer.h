@@ -14,6 +14,7 @@
 #define PEERS_MAX 1024
 /* Bodies of it that are stored here before the records that need them. */
 #define PEER_PARCELS_MAX (256u * 1024u * 1024u)
+#define PEER_TOLD_MAX 4 /* Reasons told of one silence. */
 
 struct out_item {
 	uint8_t kind; /* enum out_kind */
@@ -27,6 +28,7 @@ struct peer {
 	struct ch_id id; /* Zeros: the config names it, and it was never met. */
 	char *name, *address, *labels, *version;
 	bool address_by_hand;
+	char *said; /* Its address in the words of itself, or of others. */
 	uint32_t epoch, nonce;
 	uint64_t incarnation, not_after;
 	uint64_t seen_seq;    /* The last of this life's dots that we have. */
@@ -47,8 +49,13 @@ struct peer {
 	uint32_t rtt_ms;
 	int64_t skew_ms;
 	bool rtt_known, skew_known;
-	bool shown; /* COL_LIVE says what we know. */
+	bool to_show; /* COL_LIVE does not say what we know. */
 	uint64_t shown_ms;
+
+	/* Why our last exchange with it failed; "": it did not. */
+	char *why;
+	uint64_t told[PEER_TOLD_MAX]; /* Reasons that .events has, hashed. */
+	size_t n_told;
 
 	/* What it has to be told. */
 	struct out_item *queue; /* PEER_QUEUE_MAX of them, oldest first. */
@@ -116,6 +123,11 @@ int member_add(struct ch_engine *e, const struct ch_id *id,
 	       struct peer **ret_peer);
 /* We heard from it, just now. */
 int member_heard(struct ch_engine *e, struct peer *p);
+/* An exchange that we began with it failed, and why; or (NULL) did not. */
+int member_dialled(struct ch_engine *e, struct peer *p, int err,
+		   const char *why);
+/* A site that the config names has said who it is. */
+int member_met(struct ch_engine *e, struct peer *p, const struct ch_id *id);
 /* What a hello says of its sender. */
 int member_hello(struct ch_engine *e, struct peer *p,
 		 const struct ch_frame *hello, const struct ch_from *from);

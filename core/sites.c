@@ -19,11 +19,14 @@ static int see_line(void *arg, enum place_kind kind, struct ch_bytes name,
 	struct sites_edit *x = arg;
 	struct ch_id site;
 
-	if (member_id(x->e, name, &site) < 0)
-		return err_set(&x->err, -ENXIO,
-			       "line %u: no site '%.*s' is known here: see "
-			       ".sites/",
-			       line, (int)name.len, (const char *)name.p);
+	if (member_id(x->e, name, &site) < 0) {
+		struct strbuf why = STRBUF_INIT;
+
+		member_unknown(x->e, name, &why);
+		err_set(&x->err, -ENXIO, "line %u: %s", line, why.buf);
+		strbuf_release(&why);
+		return -ENXIO;
+	}
 	switch (kind) {
 	case PLACE_WITNESS:
 		if (resource_is_witness(x->r, &site))

@@ -25,6 +25,7 @@ void stored_site_encode(const struct stored_site *s, struct strbuf *sb)
 	wire_put_u32(sb, s->prev.epoch);
 	wire_put_u32(sb, s->prev.nonce);
 	wire_put_u64(sb, s->prev.seq);
+	wire_put_b16(sb, s->said);
 }
 
 int stored_site_decode(struct ch_bytes in, struct stored_site *ret_site)
@@ -50,6 +51,9 @@ int stored_site_decode(struct ch_bytes in, struct stored_site *ret_site)
 		s.prev.nonce = wire_u32(&w);
 		s.prev.seq = wire_u64(&w);
 	}
+	s.said = s.address_by_hand ? (struct ch_bytes){NULL, 0} : s.address;
+	if (w.len) /* Later than the rest of the format. */
+		s.said = wire_b16(&w);
 	if (!wire_done(&w))
 		return -EPROTO;
 	*ret_site = s;
@@ -66,6 +70,8 @@ void stored_live_encode(const struct stored_live *s, struct strbuf *sb)
 	wire_put_u64(sb, (uint64_t)s->skew_ms);
 	wire_put_u8(sb, s->skew_known);
 	wire_put_u8(sb, s->rtt_known);
+	wire_put_b16(sb, s->address);
+	wire_put_b16(sb, s->why);
 }
 
 int stored_live_decode(struct ch_bytes in, struct stored_live *ret_live)
@@ -82,6 +88,8 @@ int stored_live_decode(struct ch_bytes in, struct stored_live *ret_live)
 	s.skew_ms = (int64_t)wire_u64(&w);
 	s.skew_known = wire_u8(&w) != 0;
 	s.rtt_known = wire_u8(&w) != 0;
+	s.address = wire_b16(&w);
+	s.why = wire_b16(&w);
 	if (!wire_done(&w))
 		return -EPROTO;
 	*ret_live = s;
@@ -205,4 +213,10 @@ void key_live(struct strbuf *sb, const struct ch_id *site)
 {
 	strbuf_add_char(sb, 'm');
 	strbuf_add(sb, site->b, sizeof(site->b));
+}
+
+void key_unmet(struct strbuf *sb, struct ch_bytes name)
+{
+	strbuf_add_char(sb, 'p');
+	strbuf_add(sb, name.p, name.len);
 }

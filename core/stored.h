@@ -14,7 +14,8 @@
  *	COL_JOB     name -> struct stored_job
  *	COL_TRASH   trash name -> struct stored_trash
  *	COL_CERT    name -> u64 day, vector
- *	COL_LIVE    'm', site -> struct stored_live
+ *	COL_LIVE    'm', site, or 'p', the name of a site that the config names
+ *	            and that was never heard from -> struct stored_live
  */
 #ifndef CHEOPS_CORE_STORED_H
 #define CHEOPS_CORE_STORED_H
@@ -35,6 +36,7 @@ struct stored_site {
 	uint64_t heard_ms;  /* Wall clock; 0: never. */
 	uint64_t not_after; /* Of its certificate, seconds; 0: none. */
 	struct ch_life prev; /* The life before; epoch 0: unknown. */
+	struct ch_bytes said; /* Its address but for what a user wrote. */
 };
 
 struct stored_live {
@@ -44,6 +46,8 @@ struct stored_live {
 	uint64_t backlog;
 	int64_t skew_ms;
 	bool skew_known, rtt_known;
+	struct ch_bytes address; /* Where it is dialled. */
+	struct ch_bytes why;     /* The last exchange with it failed. */
 };
 
 enum job_phase {
@@ -94,5 +98,6 @@ void key_ref(struct strbuf *sb, const struct ch_hash *hash,
 	     struct ch_bytes who);
 void key_out(struct strbuf *sb, const struct ch_id *site, uint64_t seq);
 void key_live(struct strbuf *sb, const struct ch_id *site);
+void key_unmet(struct strbuf *sb, struct ch_bytes name);
 
 #endif

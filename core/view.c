@@ -471,8 +471,42 @@ static int read_conflict(void *arg, struct ch_bytes name,
 int view_member(const struct view *v, struct ch_bytes site)
 {
 	struct ch_id id;
+	int rc = view_site_id(v, NULL, site, &id);
 
-	return view_site_id(v, NULL, site, &id);
+	if (rc == -ENOENT) {
+		struct strbuf buf = STRBUF_INIT;
+		struct stored_live live;
+
+		rc = view_unmet(v, site, &buf, &live);
+		strbuf_release(&buf);
+	}
+	return rc;
+}
+
+int view_unmet(const struct view *v, struct ch_bytes name, struct strbuf *buf,
+	       struct stored_live *ret)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_unmet(&key, name);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = get(v, COL_LIVE, strbuf_bytes(&key), buf);
+	if (rc == 0 && stored_live_decode(strbuf_bytes(buf), ret) < 0)
+		rc = -EIO;
+	strbuf_release(&key);
+	return rc;
+}
+
+static int collect_unmet(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	struct names *n = arg;
+
+	(void)value;
+	strbuf_add(n->buf, (const char *)key.p + 1, key.len - 1);
+	strbuf_add_char(n->buf, '\0');
+	return 0;
 }
 
 static int collect_member(void *arg, struct ch_bytes key, struct ch_bytes value)
@@ -494,6 +528,9 @@ int view_members(const struct view *v, view_name_fn *fn, void *arg)
 	struct names n = {.v = v, .buf = &buf};
 	int rc = scan(v, COL_SITE, ch_str(""), collect_member, &n);
 
+	if (rc == 0)
+		rc = v->store->scan(v->store, COL_LIVE, ch_str("p"), ch_str(""),
+				    collect_unmet, &n);
 	if (rc == 0)
 		rc = sort_names(&n);
 	for (size_t i = 0; rc == 0 && i < n.n; i++)
@@ -681,7 +718,9 @@ static int member_content(const struct view *v, enum view_file file,
 	struct ch_id id;
 	int rc = view_site_id(v, NULL, site, &id);
 
-	return rc < 0 ? rc : view_member_text(v, file, &id, out);
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	return view_member_text(v, file, rc == 0 ? &id : NULL, site, out);
 }
 
 static int resource_content(const struct view *v, enum view_file file,

@@ -85,7 +85,7 @@ int view_sites(const struct view *v, struct ch_bytes name, view_name_fn *fn,
 /* The files of conflicts/: versions that are not shown, and their bases. */
 int view_conflicts(const struct view *v, struct ch_bytes name,
 		   view_name_fn *fn, void *arg);
-/* Sites known, by name. */
+/* Sites known, and those that the config names, by name. */
 int view_member(const struct view *v, struct ch_bytes site);
 int view_members(const struct view *v, view_name_fn *fn, void *arg);
 /* Names in .trash: @ret_resource has the mode, the owner, whether it is secret

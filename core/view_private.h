@@ -20,6 +20,10 @@ int view_load(const struct view *v, struct ch_bytes name, struct record *ret);
 /* A site by its name: as a member, or as @r (may be NULL) calls it. */
 int view_site_id(const struct view *v, const struct record *r,
 		 struct ch_bytes name, struct ch_id *ret_site);
+/* A site that the config names and that was never heard from: 0 and what is
+ * known, @buf holds what @ret borrows; -ENOENT; below. */
+int view_unmet(const struct view *v, struct ch_bytes name, struct strbuf *buf,
+	       struct stored_live *ret);
 /* What is stored of a site; @buf holds what @ret borrows. */
 int view_site_stored(const struct view *v, const struct ch_id *site,
 		     struct strbuf *buf, struct stored_site *ret);
@@ -49,8 +53,10 @@ int view_state_text(const struct view *v, const struct record *r,
 int view_site_status_text(const struct view *v, const struct record *r,
 			  const struct ch_id *site, bool only_state,
 			  struct strbuf *out);
+/* @site NULL: never heard from, see view_unmet(). */
 int view_member_text(const struct view *v, enum view_file file,
-		     const struct ch_id *site, struct strbuf *out);
+		     const struct ch_id *site, struct ch_bytes name,
+		     struct strbuf *out);
 int view_trash_status(const struct view *v, struct ch_bytes trash,
 		      const struct stored_trash *t, struct strbuf *out);
 int view_site_spec(const struct view *v, const struct record *r,

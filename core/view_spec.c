@@ -219,6 +219,13 @@ static int check_site(void *arg, enum place_kind kind, struct ch_bytes name,
 	int rc = view_site_id(c->v, NULL, name, &id);
 
 	(void)kind;
+	if (rc == -ENOENT && view_member(c->v, name) == 0)
+		return err_set(c->reterr, -ENXIO,
+			       "line %u: site '%.*s': its identity is not "
+			       "known before it was heard once; "
+			       ".sites/%.*s/status says why it was not",
+			       line, (int)name.len, (const char *)name.p,
+			       (int)name.len, (const char *)name.p);
 	if (rc == -ENOENT)
 		return err_set(c->reterr, -ENXIO,
 			       "line %u: no site '%.*s' is known here: see "

@@ -34,9 +34,9 @@ static void row_release(struct row *row)
 
 /* What is known of a site's heartbeat here, now. */
 static int live_of(const struct view *v, const struct ch_id *site,
-		   struct stored_live *ret)
+		   struct strbuf *buf, struct stored_live *ret)
 {
-	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	struct strbuf key = STRBUF_INIT;
 	int rc;
 
 	*ret = (struct stored_live){.heartbeat = HB_DEAD};
@@ -48,12 +48,10 @@ static int live_of(const struct view *v, const struct ch_id *site,
 	key_live(&key, site);
 	rc = strbuf_error(&key);
 	if (rc == 0)
-		rc = v->store->get(v->store, COL_LIVE, strbuf_bytes(&key),
-				   &value);
-	if (rc == 0 && (stored_live_decode(strbuf_bytes(&value), ret) < 0 ||
+		rc = v->store->get(v->store, COL_LIVE, strbuf_bytes(&key), buf);
+	if (rc == 0 && (stored_live_decode(strbuf_bytes(buf), ret) < 0 ||
 			ret->heartbeat > HB_LEFT))
 		rc = -EIO;
-	strbuf_release(&value);
 	strbuf_release(&key);
 	return rc == -ENOENT ? 0 : rc;
 }
@@ -219,6 +217,7 @@ static void overrule(const struct record *r, struct row *row)
 static int row_make(const struct view *v, const struct record *r,
 		    const struct resource_site *s, struct row *ret)
 {
+	struct strbuf live_buf = STRBUF_INIT;
 	struct row row = {.tries = 0};
 	struct stored_live live;
 	struct report report;
@@ -232,7 +231,8 @@ static int row_make(const struct view *v, const struct record *r,
 	strbuf_init(&row.message);
 	strbuf_init(&row.buf);
 	view_site_name(v, s, &row.name);
-	rc = live_of(v, &s->id, &live);
+	rc = live_of(v, &s->id, &live_buf, &live);
+	strbuf_release(&live_buf); /* Of its texts nothing is needed. */
 	if (rc == 0)
 		rc = report_of(v, r->name, &s->id, &row.buf, &report,
 			       &received_ms);
@@ -495,19 +495,40 @@ static int resources_of(const struct view *v, const struct ch_id *site,
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int view_member_text(const struct view *v, enum view_file file,
-		     const struct ch_id *site, struct strbuf *out)
+/* Why it is not heard, or cannot be dialled; one line. */
+static void member_message(bool met, const struct stored_live *live,
+			   struct strbuf *out)
 {
-	struct strbuf buf = STRBUF_INIT;
+	struct ch_bytes why = live->why, address = live->address;
+
+	if (!met)
+		strbuf_addf(out, "never heard from; dialling %.*s%s",
+			    (int)address.len, (const char *)address.p,
+			    why.len ? ": " : "");
+	if (why.len)
+		strbuf_add(out, why.p, why.len);
+	else if (met)
+		strbuf_add_char(out, '-');
+	strbuf_add_char(out, '\n');
+}
+
+int view_member_text(const struct view *v, enum view_file file,
+		     const struct ch_id *site, struct ch_bytes name,
+		     struct strbuf *out)
+{
+	struct strbuf buf = STRBUF_INIT, live_buf = STRBUF_INIT;
 	struct stored_site s = {.epoch = 0};
-	bool self = id_cmp(site, &v->self) == 0;
+	bool self = site && id_cmp(site, &v->self) == 0;
 	struct stored_live live;
 	uint64_t n = 0;
-	int rc = live_of(v, site, &live);
+	int rc = site ? live_of(v, site, &live_buf, &live)
+		      : view_unmet(v, name, &live_buf, &live);
 
-	if (rc == 0)
+	if (rc == 0 && site)
 		rc = view_site_stored(v, site, &buf, &s);
-	if (rc == 0)
+	else if (rc == 0)
+		s.address = live.address;
+	if (rc == 0 && site)
 		rc = resources_of(v, site, &n);
 	if (rc < 0)
 		goto out;
@@ -538,7 +559,10 @@ int view_member_text(const struct view *v, enum view_file file,
 			    (unsigned long long)live.backlog,
 			    s.address.len ? (int)s.address.len : 1,
 			    s.address.len ? (const char *)s.address.p : "-");
-		id_to_text(site, out);
+		if (site)
+			id_to_text(site, out);
+		else
+			strbuf_add_char(out, '-');
 		strbuf_addf(out,
 			    "\nepoch: %u\nincarnation: %llu\nversion: %.*s\n"
 			    "clock-skew-ms: ",
@@ -555,10 +579,12 @@ int view_member_text(const struct view *v, enum view_file file,
 		text_time(s.not_after < UINT32_MAX * 64ull ? s.not_after * 1000
 							   : 0,
 			  out);
-		strbuf_add_char(out, '\n');
+		strbuf_add_str(out, "\nmessage: ");
+		member_message(site != NULL, &live, out);
 		break;
 	}
 out:
+	strbuf_release(&live_buf);
 	strbuf_release(&buf);
 	return rc;
 }

@@ -95,10 +95,10 @@ const char *agent_site(const struct agent *a);
 void agent_space(struct agent *a, uint64_t *ret_free, uint64_t *ret_total);
 
 /*
- * Who wants to know what changed. @stale and @events are called from the
- * loop's thread; they must call neither the kernel nor the agent. @events: a
- * line was added to .events (events.h). When it returns, none that was set
- * before is running or will run.
+ * Who wants to know what changed. @stale is called from the loop's thread,
+ * @events from that and the network's, one at a time; they must call neither
+ * the kernel nor the agent. @events: a line was added to .events (events.h).
+ * When it returns, none that was set before is running or will run.
  */
 struct agent_watch {
 	void (*stale)(void *arg, const struct ch_stale *s);

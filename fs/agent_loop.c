@@ -74,10 +74,7 @@ static void let_out(struct agent *a, const struct ch_update *u)
 		agent_done(a, d->token, d->err, d->text);
 	agent_net_let_out(a, u);
 	agent_jobs_let_out(a);
-	for (const struct ch_notice *n = u->notice.first; n; n = n->next)
-		events_add(a->events, n);
-	if (u->notice.first)
-		agent_tell_events(a);
+	agent_notices_let_out(a, u);
 }
 
 /* Nothing of this round was, or may be, let out. */

@@ -125,9 +125,27 @@ static void on_response(void *arg, uint64_t id, int result, const char *why,
 	(void)agent_post(a, it, false);
 }
 
+static void on_refused(void *arg, const char *address, const char *why)
+{
+	struct strbuf text = STRBUF_INIT;
+	struct agent *a = arg;
+	struct ch_notice n = {.event = "refused", .wall_ms = agent_wall_ms()};
+
+	strbuf_addf(&text, "%s: %s", address, why);
+	n.message = text.buf;
+	if (agent_notice(a, &n))
+		agent_tell_events(a);
+	strbuf_release(&text);
+}
+
 int agent_net_open(struct agent *a, struct err *reterr)
 {
-	const struct net_callbacks cb = {on_request, on_response, a};
+	const struct net_callbacks cb = {
+		.request = on_request,
+		.response = on_response,
+		.refused = on_refused,
+		.arg = a,
+	};
 	const struct net_config c = {
 		.listen = a->cfg->listen,
 		.tls = a->cfg->tls,

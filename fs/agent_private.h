@@ -6,6 +6,7 @@
  *	agent_store.c  the store: opened, failed, opened again
  *	agent_job.c    jobs for drivers, and what they answer
  *	agent_net.c    messages for sites, and theirs
+ *	agent_notice.c what happened: .events and the log
  *
  * Threads: the loop owns the engine and commits; the timer answers users whose
  * commit takes too long; the worker makes what drivers are handed. Drivers,
@@ -34,6 +35,7 @@
 #define AGENT_COMMIT_MS 2000   /* So long a user waits for a commit. */
 #define AGENT_ERRORS_MAX 1024  /* Resources whose last error is kept. */
 #define AGENT_EVENTS_LEN (512u * 1024u)
+#define AGENT_REFUSALS_MAX 64 /* Kinds that are told of sparingly. */
 
 struct item { /* An event, with the memory it points at. */
 	struct item *next;
@@ -74,6 +76,12 @@ struct order { /* A job: ready, or waiting for the worker, or at its driver. */
 	void *mem;
 	struct ch_hash effective; /* APPLY: of the bytes that were handed over. */
 	struct item *answer; /* Its mem has AGENT_TEXT_LEN bytes. */
+};
+
+struct refusal {        /* Of one address or site, for one reason. */
+	uint64_t kind;  /* A hash; 0: free. */
+	uint64_t at_ms; /* When it was told. */
+	uint32_t n;     /* Times since. */
 };
 
 struct last_error {
@@ -129,6 +137,7 @@ struct agent {
 		struct sent *sent;
 		struct last_error *errors;
 		size_t n_errors;
+		struct refusal refusals[AGENT_REFUSALS_MAX];
 	} misc;
 
 	atomic_int ailing; /* 0, -EAGAIN, -ENOSPC. */
@@ -170,6 +179,11 @@ void agent_done_waits(struct agent *a, int err, const char *text);
 
 /* Whoever watches hears that .events has a new line. */
 void agent_tell_events(struct agent *a);
+
+/* agent_notice.c */
+/* Into .events and the log. False: it was one refusal too many. Any thread. */
+bool agent_notice(struct agent *a, const struct ch_notice *n);
+void agent_notices_let_out(struct agent *a, const struct ch_update *u);
 
 /* agent_store.c */
 /* At the start: 0, also when the store ails; below: refuse to start. */

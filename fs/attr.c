@@ -54,6 +54,7 @@ static bool belongs_to_resource(enum node_kind k)
 	case NODE_MEMBER_HEARTBEAT:
 	case NODE_MEMBER_ADDRESS:
 	case NODE_MEMBER_LABELS:
+	case NODE_MEMBERS_ERROR:
 	case NODE_DRIVER_STATUS:
 	case NODE_TRASH_SPEC:
 	case NODE_TRASH_SITES:

@@ -14,13 +14,23 @@
 /* Checking a body this long is left to the worker. */
 #define COMMIT_LONG (256 * 1024)
 
+const char *handle_error_of(const struct node_id *id)
+{
+	const struct kind *k = kind_of(id->kind);
+
+	if (k->parent == NODE_MEMBER || k->parent == NODE_MEMBERS)
+		return MEMBERS_ERROR;
+	return k->by_write || id->kind == NODE_SPEC_JSON ? id->name : NULL;
+}
+
 void handle_label(const struct node_id *id, struct strbuf *out)
 {
 	const struct kind *k = kind_of(id->kind);
 
-	if (k->parent == NODE_SITE || k->parent == NODE_CONFLICTS)
-		strbuf_addf(out, "%s/",
-			    k->parent == NODE_SITE ? id->site : "conflicts");
+	if (k->parent == NODE_CONFLICTS)
+		strbuf_add_str(out, "conflicts/");
+	else if (k->parent == NODE_SITE || k->parent == NODE_MEMBER)
+		strbuf_addf(out, "%s/", id->site);
 	strbuf_add_str(out, k->name ? k->name : id->site);
 }
 
@@ -31,6 +41,8 @@ static int check_address(struct ch_bytes body, struct err *reterr)
 	unsigned int port = 0;
 	size_t len = body.len, digits = 0;
 
+	if (len == 1 && p[0] == '\n')
+		return 0; /* What was set by hand counts no more. */
 	if (len > 0 && p[len - 1] == '\n')
 		len--;
 	colon = len ? memrchr(p, ':', len) : NULL;
@@ -42,7 +54,8 @@ static int check_address(struct ch_bytes body, struct err *reterr)
 	    memchr(p, ' ', len) || !name_is_text((struct ch_bytes){p, len}))
 		return err_set(reterr, -EINVAL,
 			       "an address is one line HOST:PORT, such as "
-			       "192.0.2.1:7421");
+			       "192.0.2.1:7421; an empty line clears what was "
+			       "written");
 	return 0;
 }
 
@@ -392,14 +405,15 @@ static void commit_run(struct parked *p)
 
 static int label(struct parked *p, const struct node_id *id)
 {
+	const char *whose = handle_error_of(id);
 	struct strbuf sb = STRBUF_INIT;
 	int r = 0;
 
-	if (kind_of(id->kind)->by_write) {
+	if (whose) {
 		handle_label(id, &sb);
 		r = strbuf_error(&sb);
 		if (r == 0)
-			r = parked_label(p, id->name, sb.buf);
+			r = parked_label(p, whose, sb.buf);
 	}
 	strbuf_release(&sb);
 	return r;

@@ -111,6 +111,9 @@ int handle_check_part(struct mnt *m, const struct handle *h,
 		      const struct node_id *id, struct ch_bytes body,
 		      struct err *reterr);
 
+/* Whose file error hears of a failure with that file: a resource's name, or
+ * MEMBERS_ERROR; NULL: nobody's. */
+const char *handle_error_of(const struct node_id *id);
 /* Path of a file below its resource's directory, for its file error. */
 void handle_label(const struct node_id *id, struct strbuf *out);
 

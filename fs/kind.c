@@ -71,6 +71,8 @@ static const struct kind kinds[NODE_KIND_N] = {
 		VIEW_MEMBER_ADDRESS), .write = true},
 	[NODE_MEMBER_LABELS] = {VIEW_IN(NODE_MEMBER, "labels",
 		VIEW_MEMBER_LABELS), .write = true},
+	[NODE_MEMBERS_ERROR] = {.parent = NODE_MEMBERS, .name = "error",
+		.source = SOURCE_ERROR, .dynamic = true},
 
 	[NODE_DRIVER_STATUS] = {.parent = NODE_DRIVER, .name = "status",
 		.source = SOURCE_DRIVER, .dynamic = true},

@@ -46,6 +46,7 @@ enum node_kind {
 	NODE_MEMBER_HEARTBEAT,
 	NODE_MEMBER_ADDRESS,
 	NODE_MEMBER_LABELS,
+	NODE_MEMBERS_ERROR, /* .sites/error */
 
 	NODE_DRIVER_STATUS,
 
@@ -73,6 +74,9 @@ enum kind_source {
 	SOURCE_README,
 	SOURCE_SCRATCH,
 };
+
+/* .sites has a file error too. No resource can have this name. */
+#define MEMBERS_ERROR ".sites"
 
 struct kind {
 	const char *name; /* Of a file that always has the same one. */

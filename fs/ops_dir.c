@@ -465,6 +465,10 @@ static int mkdir_check(enum node_kind parent, const char *name,
 {
 	if (parent == NODE_ROOT)
 		return name_check_resource(ch_str(name), reterr);
+	if (parent == NODE_MEMBERS)
+		return err_set(reterr, -EPERM,
+			       "a site is here once it was heard from, or if "
+			       "the config names it under peers");
 	if (parent != NODE_RESOURCE)
 		return err_set(reterr, -EPERM, "no directory can be made here");
 	if (strlen(name) > TREE_NAME_MAX)
@@ -553,6 +557,8 @@ static void ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
 		p->kind = kind_fixed(id->kind, name);
 	else if (id->kind == NODE_RESOURCE)
 		r = parked_label(p, id->name, name);
+	else if (id->kind == NODE_MEMBERS)
+		r = parked_label(p, MEMBERS_ERROR, name);
 	if (!p->word || r < 0)
 		parked_end(p, -ENOMEM, NULL);
 	else if (p->kind == NODE_CONFLICTS)

@@ -21,13 +21,14 @@ static struct handle *handle_of(const struct fuse_file_info *fi)
 static void refused(struct mnt *m, const struct node_id *id, int err,
 		    const struct err *why)
 {
+	const char *whose = handle_error_of(id);
 	struct strbuf name = STRBUF_INIT;
 
-	if (!kind_of(id->kind)->by_write && id->kind != NODE_SPEC_JSON)
+	if (!whose)
 		return;
 	handle_label(id, &name);
 	if (strbuf_error(&name) == 0)
-		agent_refused(m->agent, ch_str(id->name), name.buf, err,
+		agent_refused(m->agent, ch_str(whose), name.buf, err,
 			      why->text[0] ? why->text : strerror(-err));
 	strbuf_release(&name);
 }
@@ -311,6 +312,7 @@ static void wait_for_sites(fuse_req_t req, struct node *n)
 			      .name = ch_str(id->name),
 			      .site = ch_str(id->site),
 			      .timeout_ms = m->opts->sync_timeout_ms};
+	struct strbuf label = STRBUF_INIT;
 	char user[VIEW_OWNER_MAX];
 	struct parked *p;
 
@@ -322,7 +324,13 @@ static void wait_for_sites(fuse_req_t req, struct node *n)
 		return;
 	}
 	p->breakable = true;
-	parked_submit(p, &s);
+	handle_label(id, &label);
+	if (strbuf_error(&label) < 0 ||
+	    parked_label(p, id->name, label.buf) < 0)
+		parked_end(p, -ENOMEM, NULL);
+	else
+		parked_submit(p, &s);
+	strbuf_release(&label);
 }
 
 static void ll_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,

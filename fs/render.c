@@ -40,6 +40,10 @@ int render_content(struct mnt *m, const struct view *v,
 			r = view_resource(v, ch_str(id->name), &res);
 		break;
 	case SOURCE_ERROR:
+		if (id->kind == NODE_MEMBERS_ERROR) {
+			agent_error_text(m->agent, ch_str(MEMBERS_ERROR), out);
+			break;
+		}
 		r = view_resource(v, ch_str(id->name), &res);
 		if (r == 0)
 			agent_error_text(m->agent, ch_str(id->name), out);

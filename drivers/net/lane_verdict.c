@@ -59,9 +59,11 @@ static int reset_failure(const struct lane *l, struct err *why)
 			       "%s at %s ended the connection: our own "
 			       "certificate has ended",
 			       l->name, l->address);
-	return err_set(why, -ECONNRESET, "%s at %s ended the connection%s%s",
-		       l->name, l->address, l->curl_why[0] ? ": " : "",
-		       l->curl_why);
+	return err_set(why, -ECONNRESET,
+		       "%s at %s ended the connection%s: its .events say more "
+		       "if it refused this site's certificate",
+		       l->name, l->address,
+		       l->in->is_tls ? "" : ", perhaps it uses TLS");
 }
 
 /* The handshake failed before any certificate was at fault. */
@@ -130,6 +132,20 @@ static int http_failure(const struct lane *l, long status, struct err *why)
 		return err_set(why, -EAGAIN, "%s is busy", l->name);
 	case 507:
 		return err_set(why, -ENOSPC, "%s has no space", l->name);
+	case 403:
+		return err_set(why, -EACCES,
+			       "%s at %s does not take this site for one of "
+			       "its federation: its .events say more",
+			       l->name, l->address);
+	case 409:
+		return err_set(why, -EACCES,
+			       "%s at %s knows another site that is called "
+			       "'%s'",
+			       l->name, l->address, l->in->self.name);
+	case 426:
+		return err_set(why, -EPROTO,
+			       "%s at %s speaks other versions of the protocol",
+			       l->name, l->address);
 	default:
 		return err_set(why, -EPROTO,
 			       "%s at %s answered with status %ld", l->name,

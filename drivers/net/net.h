@@ -54,6 +54,9 @@ struct net_callbacks {
 	 *   -ESHUTDOWN    net_close() was called */
 	void (*response)(void *arg, uint64_t id, int result, const char *why,
 			 const struct net_identity *peer, struct ch_bytes body);
+	/* A connection from @address is of nobody we know, and @why; once for
+	 * each. NULL: nobody wants to know. */
+	void (*refused)(void *arg, const char *address, const char *why);
 	void *arg;
 };
 

@@ -28,6 +28,7 @@
  */
 #include "drivers/net/server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -57,6 +58,7 @@ struct connection {
 	int fd;
 	uint64_t since_ms;
 	bool is_known; /* peer is set. */
+	bool is_told;  /* That it is refused. */
 	struct net_identity peer;
 	uint64_t verified_ms;
 };
@@ -334,6 +336,33 @@ static void connection_add(struct server *s, struct MHD_Connection *at,
 	inner_count(&s->in->accepted);
 }
 
+static void tell_refused(struct server *s, struct connection *c,
+			 const char *why)
+{
+	const struct sockaddr_in6 *in6 = (const void *)&c->from;
+	const struct sockaddr_in *in = (const void *)&c->from;
+	char address[INET6_ADDRSTRLEN] = "?";
+
+	if (c->is_told || !s->in->cb.refused)
+		return;
+	c->is_told = true;
+	if (c->from.ss_family == AF_INET)
+		inet_ntop(AF_INET, &in->sin_addr, address, sizeof(address));
+	else if (c->from.ss_family == AF_INET6)
+		inet_ntop(AF_INET6, &in6->sin6_addr, address, sizeof(address));
+	s->in->cb.refused(s->in->cb.arg, address, why);
+}
+
+static bool is_closing(struct server *s)
+{
+	bool closing;
+
+	pthread_mutex_lock(&s->lock);
+	closing = s->is_closing;
+	pthread_mutex_unlock(&s->lock);
+	return closing;
+}
+
 static void on_connection(void *cls, struct MHD_Connection *at,
 			  void **socket_ctx,
 			  enum MHD_ConnectionNotificationCode what)
@@ -350,6 +379,13 @@ static void on_connection(void *cls, struct MHD_Connection *at,
 	if (!c->is_known) {
 		s->strangers_n--;
 		inner_count(&s->in->refused_tls);
+		/* Whoever ends the handshake has seen our certificate, and we
+		 * not theirs. */
+		if (!is_closing(s))
+			tell_refused(s, c,
+				     "it ended its connection and had asked "
+				     "nothing: it may not take this site's "
+				     "certificate for that of whom it means");
 	}
 	s->connections_n--;
 	list_del(&c->link);
@@ -381,7 +417,7 @@ static void oldest_of_site_evict(struct server *s,
 }
 
 static int peer_read(struct server *s, struct MHD_Connection *at,
-		     struct net_identity *ret_peer)
+		     struct net_identity *ret_peer, struct err *reterr)
 {
 	const union MHD_ConnectionInfo *info;
 
@@ -389,11 +425,11 @@ static int peer_read(struct server *s, struct MHD_Connection *at,
 		return inner_identity_of_name(
 			MHD_lookup_connection_value(at, MHD_HEADER_KIND,
 						    NET_SITE_HEADER),
-			ret_peer, NULL);
+			ret_peer, reterr);
 	info = MHD_get_connection_info(at, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 	if (!info || !info->tls_session)
-		return -EACCES;
-	return tls_peer(&s->in->tls, info->tls_session, ret_peer, NULL);
+		return err_set(reterr, -EACCES, "it does not speak TLS");
+	return tls_peer(&s->in->tls, info->tls_session, ret_peer, reterr);
 }
 
 /* Who asks: looked at for each request. Within one TLS 1.3 connection the
@@ -405,16 +441,22 @@ static struct connection *identify(struct server *s, struct MHD_Connection *at)
 		MHD_get_connection_info(at, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct connection *c = info ? info->socket_context : NULL;
 	uint64_t now_ms = inner_now_ms();
+	struct err why = ERR_INIT;
 	bool is_fresh;
+	int r = 0;
 
 	if (!c)
 		return NULL;
 	is_fresh = s->in->is_tls && c->is_known &&
 		   now_ms - c->verified_ms < VERIFY_MS;
-	if (!is_fresh && peer_read(s, at, &c->peer) < 0)
+	if (!is_fresh)
+		r = peer_read(s, at, &c->peer, &why);
+	if (r == 0 && s->in->is_tls && (uint64_t)time(NULL) > c->peer.not_after)
+		r = err_set(&why, -EACCES, "its certificate has ended");
+	if (r < 0) {
+		tell_refused(s, c, why.text);
 		return NULL;
-	if (s->in->is_tls && (uint64_t)time(NULL) > c->peer.not_after)
-		return NULL;
+	}
 	if (!is_fresh)
 		c->verified_ms = now_ms;
 	if (c->is_known)

@@ -56,7 +56,7 @@ static void open_end(struct end *e, const char *keys, const char *name)
 		.key = key,
 		.name = name,
 	};
-	struct net_callbacks cb = {on_request, on_response, e};
+	struct net_callbacks cb = {on_request, on_response, NULL, e};
 	struct err err = ERR_INIT;
 
 	snprintf(ca, sizeof(ca), "%s/ca.pem", keys);

@@ -161,7 +161,7 @@ one_version() { # SITE...
 	shared
 	for s in "${SITES[@]}"; do
 		equal "$(ls "$(mnt "$s")/.sites" | tr '\n' ' ')" \
-			'lyon nantes paris '
+			'error lyon nantes paris '
 		for o in "${SITES[@]}"; do
 			heartbeat "$o" alive "$s"
 			k=$(field "$(mnt "$s")/.sites/$o/status" last-heard)

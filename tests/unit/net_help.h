@@ -46,6 +46,8 @@ struct site {
 	struct net_request *held[HELD_MAX];
 	size_t held_n, requests_n, responses_n;
 	struct net_identity asked_by;       /* The last one. */
+	size_t refused_n;
+	char refused[256]; /* The last one's address, and why. */
 	struct result results[RESULTS_MAX]; /* By id. */
 };
 
@@ -108,6 +110,16 @@ static inline void site_response(void *arg, uint64_t id, int result,
 	pthread_mutex_unlock(&s->lock);
 }
 
+static inline void site_refused(void *arg, const char *address, const char *why)
+{
+	struct site *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	s->refused_n++;
+	snprintf(s->refused, sizeof(s->refused), "%s: %s", address, why);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Free with site_close(). @listen NULL: it only dials. */
 static inline struct site *site_open_in(const char *dir, const char *name,
 					const char *listen, bool tls)
@@ -121,7 +133,8 @@ static inline struct site *site_open_in(const char *dir, const char *name,
 		.key = tls ? key_path(dir, name, ".key") : NULL,
 		.name = name,
 	};
-	struct net_callbacks cb = {site_request, site_response, s};
+	struct net_callbacks cb = {site_request, site_response, site_refused,
+				   s};
 	struct err err = ERR_INIT;
 
 	assert_non_null(s);

@@ -384,7 +384,7 @@ static void replies_may_meet_dead_connections(void **state)
 static void without_tls_on_loopback_alone(void **state)
 {
 	struct net_config cfg = {.listen = "0.0.0.0:0", .name = "nantes"};
-	struct net_callbacks cb = {site_request, site_response, NULL};
+	struct net_callbacks cb = {site_request, site_response, NULL, NULL};
 	struct site *a, *b;
 	struct net *n;
 	struct err err = ERR_INIT;
@@ -418,7 +418,7 @@ static void without_tls_on_loopback_alone(void **state)
 
 static void what_cannot_open_says_why(void **state)
 {
-	struct net_callbacks cb = {site_request, site_response, NULL};
+	struct net_callbacks cb = {site_request, site_response, NULL, NULL};
 	struct net_config cfg = {
 		.tls = true,
 		.ca = key_path(keys_dir, "ca", ".pem"),
@@ -451,7 +451,7 @@ static void what_cannot_open_says_why(void **state)
 static void ipv6_works(void **state)
 {
 	struct site *a = site_open("nantes");
-	struct net_callbacks cb = {site_request, site_response, a};
+	struct net_callbacks cb = {site_request, site_response, NULL, a};
 	struct net_config cfg = {
 		.listen = "[::1]:0",
 		.tls = true,

@@ -197,31 +197,50 @@ static void wait_refused(struct site *s, uint64_t least)
 		 (unsigned long long)figures_of(s).refused_tls);
 }
 
+/* It was told of just once, and so. */
+static void expect_told(struct site *s, size_t n, const char *why)
+{
+	char text[sizeof(s->refused)];
+	size_t told;
+
+	pthread_mutex_lock(&s->lock);
+	told = s->refused_n;
+	memcpy(text, s->refused, sizeof(text));
+	pthread_mutex_unlock(&s->lock);
+	assert_int_equal(told, n);
+	assert_memory_equal(text, "127.0.0.1: ", 11);
+	if (!strstr(text, why))
+		fail_msg("'%s' does not say '%s'", text, why);
+}
+
 static void who_has_no_good_certificate_gets_nothing(void **state)
 {
 	static const struct {
-		const char *what, *name, *purpose, *uri_name, *dns;
+		const char *what, *name, *why, *purpose, *uri_name, *dns;
 		long from, to;
 		bool foreign_authority, foreign_federation, no_uri;
 	} cases[] = {
-		{"no identity", "f-bare", GNUTLS_KP_TLS_WWW_CLIENT, NULL,
+		{"no identity", "f-bare", "", GNUTLS_KP_TLS_WWW_CLIENT, NULL,
 		 "nantes", -60, 60, false, false, true},
-		{"other names", "f-two", GNUTLS_KP_TLS_WWW_CLIENT, "nantes",
+		{"other names", "f-two", "", GNUTLS_KP_TLS_WWW_CLIENT, "nantes",
 		 "paris", -60, 60, false, false, false},
-		{"reserved", "f-spec", GNUTLS_KP_TLS_WWW_CLIENT, "spec", "spec",
-		 -60, 60, false, false, false},
-		{"ended", "f-old", GNUTLS_KP_TLS_WWW_CLIENT, "nantes", "nantes",
-		 -120, -60, false, false, false},
-		{"not begun", "f-new", GNUTLS_KP_TLS_WWW_CLIENT, "nantes",
-		 "nantes", 600, 1200, false, false, false},
-		{"a server's", "f-server", GNUTLS_KP_TLS_WWW_SERVER, "nantes",
-		 "nantes", -60, 60, false, false, false},
-		{"our name, another authority", "f-other",
-		 GNUTLS_KP_TLS_WWW_CLIENT, "nantes", "nantes", -60, 60, true,
+		{"reserved", "f-spec", "", GNUTLS_KP_TLS_WWW_CLIENT, "spec",
+		 "spec", -60, 60, false, false, false},
+		{"ended", "f-old", "its certificate has ended",
+		 GNUTLS_KP_TLS_WWW_CLIENT, "nantes", "nantes", -120, -60, false,
 		 false, false},
+		{"not begun", "f-new", "has not begun",
+		 GNUTLS_KP_TLS_WWW_CLIENT, "nantes", "nantes", 600, 1200, false,
+		 false, false},
+		{"a server's", "f-server", "not for a client",
+		 GNUTLS_KP_TLS_WWW_SERVER, "nantes", "nantes", -60, 60, false,
+		 false, false},
+		{"our name, another authority", "f-other",
+		 "of another authority", GNUTLS_KP_TLS_WWW_CLIENT, "nantes",
+		 "nantes", -60, 60, true, false, false},
 		{"another federation, our authority", "f-fed",
-		 GNUTLS_KP_TLS_WWW_CLIENT, "nantes", "nantes", -60, 60, false,
-		 true, false},
+		 "of another federation", GNUTLS_KP_TLS_WWW_CLIENT, "nantes",
+		 "nantes", -60, 60, false, true, false},
 	};
 	struct site *b = site_open("paris");
 	struct raw none = {.len = 100};
@@ -233,6 +252,7 @@ static void who_has_no_good_certificate_gets_nothing(void **state)
 	assert_int_not_equal(raw_ask(b, &none), CURLE_OK);
 	assert_int_equal(none.status, 0);
 	wait_refused(b, ++refused);
+	expect_told(b, refused, "it has no certificate");
 	assert_int_not_equal(raw_ask(b, &foreign), CURLE_OK);
 	assert_int_equal(foreign.status, 0);
 	wait_refused(b, ++refused);
@@ -251,6 +271,7 @@ static void who_has_no_good_certificate_gets_nothing(void **state)
 		if (raw_ask(b, &r) == CURLE_OK || r.status)
 			fail_msg("let in: %s", cases[i].what);
 		wait_refused(b, ++refused);
+		expect_told(b, refused, cases[i].why);
 	}
 	assert_int_equal(count_of(b, &b->requests_n), 0);
 	assert_int_equal(figures_of(b).requests, 0);
@@ -373,7 +394,7 @@ static void another_authority_is_told_nothing(void **state)
 static void refused_as_server(const char *name, const char *why)
 {
 	struct site *a = site_open("nantes"), *b;
-	struct net_callbacks cb = {site_request, site_response, NULL};
+	struct net_callbacks cb = {site_request, site_response, NULL, NULL};
 	struct net_config cfg = {
 		.listen = "127.0.0.1:0",
 		.tls = true,
