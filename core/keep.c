@@ -577,6 +577,8 @@ static int save(struct ch_engine *e, struct record *r, const struct record *old,
 		rc = push(&p);
 	if (rc == 0) /* It looks whether the record may go, too. */
 		rc = plan_touch(e, r->name);
+	if (rc == 0 && old && resource_is_secret(old) != resource_is_secret(r))
+		rc = plan_changed(e, r->name);
 	if (rc == 0)
 		rc = body_move_refs(e, r->name, old, r);
 	if (rc == 0 && is && !old)

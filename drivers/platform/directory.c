@@ -36,8 +36,7 @@
 #include "drivers/platform/directory_file.h"
 #include "drivers/platform/platform.h"
 
-#define FOREIGN_RETRY_MS 30000u /* Someone has to move a file first. */
-#define LOOK_MS 5000            /* At the root: is it there, the same? */
+#define LOOK_MS 5000 /* At the root: is it there, the same? */
 
 #define WATCH_MASK                                                            \
 	(IN_CLOSE_WRITE | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | \
@@ -261,6 +260,12 @@ static int foreign(const struct directory_place *at, struct err *reterr)
 		       at->root, at->name);
 }
 
+/* Who may read it follows from who may read the resource. */
+static mode_t mode_of(const struct job *job)
+{
+	return job->secret ? 0600 : 0644;
+}
+
 static const char *kind_text(mode_t mode)
 {
 	if (S_ISLNK(mode))
@@ -283,7 +288,7 @@ static bool is_left_over(const struct job *job,
 static int apply(const struct job *job, const struct directory_place *at,
 		 struct err *reterr)
 {
-	mode_t mode = job->secret ? 0600 : 0644;
+	mode_t mode = mode_of(job);
 	struct directory_look look;
 	struct ch_hash want;
 	int r;
@@ -297,10 +302,7 @@ static int apply(const struct job *job, const struct directory_place *at,
 		r = directory_put(at, job->spec, mode, job->owned, reterr);
 		return r == -EEXIST ? foreign(at, reterr) : r;
 	case DIRECTORY_SAME:
-		/* Whoever narrowed its mode had reasons. */
-		mode = look.st.st_mode & 07777;
-		return directory_keep(at, job->secret ? mode & 0700 : mode,
-				      reterr);
+		return directory_keep(at, mode, reterr);
 	case DIRECTORY_DIFFERS:
 		if (!job->owned && !is_left_over(job, &look))
 			return foreign(at, reterr);
@@ -365,6 +367,7 @@ static int observe(const struct job *job, const struct directory_place *at,
 {
 	struct directory_look look;
 	const char *what = NULL;
+	mode_t mode;
 	int r;
 
 	r = directory_look(at, want, &look, reterr);
@@ -375,8 +378,11 @@ static int observe(const struct job *job, const struct directory_place *at,
 		what = "is gone";
 		break;
 	case DIRECTORY_SAME:
-		if (job->secret && (look.st.st_mode & 077))
+		mode = look.st.st_mode & 07777;
+		if (job->secret && (mode & 077))
 			what = "may be read by others";
+		else if (mode != mode_of(job))
+			what = "has not the mode that it should have";
 		break;
 	case DIRECTORY_DIFFERS:
 		what = "was changed by someone else";
@@ -434,10 +440,8 @@ static void run(struct directory *d, const struct job *job)
 		break;
 	}
 out:
-	if (r == -EEXIST) {
-		res.retry_ms = FOREIGN_RETRY_MS;
+	if (r == -EEXIST)
 		res.nothing = job->verb == PLATFORM_APPLY;
-	}
 	if (r == 0)
 		res.retry = false;
 	res.err = r;
@@ -670,7 +674,14 @@ static bool ends_in(struct ch_bytes name, const char *suffix)
 static int not_json(struct ch_bytes spec, struct err *reterr)
 {
 	json_error_t e = {.line = 1};
-	json_t *j = json_loadb(spec.p, spec.len, JSON_REJECT_DUPLICATES, &e);
+	json_t *j;
+
+	/* Without blanks at its end: where it is cut short, jansson tells of
+	 * the line behind them. */
+	while (spec.len &&
+	       memchr(" \t\r\n", ((const char *)spec.p)[spec.len - 1], 4))
+		spec.len--;
+	j = json_loadb(spec.p, spec.len, JSON_REJECT_DUPLICATES, &e);
 
 	json_decref(j);
 	if (j)

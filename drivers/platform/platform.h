@@ -95,13 +95,13 @@ struct platform {
 
 /*
  * A resource is the file ROOT/NAME, holding the effective spec's bytes: mode
- * 0644, of a secret 0600. @root is made when its parent is there; -ENOENT ...
- * with a sentence when it cannot be used, -EBUSY when another agent uses it.
- * Callbacks may come before this returns.
+ * 0644, of a private one 0600; another mode is drift. @root is made when its
+ * parent is there; -ENOENT ... with a sentence when it cannot be used, -EBUSY
+ * when another agent uses it. Callbacks may come before this returns.
  *
  * It overwrites and removes regular files alone, and only such as are `owned`;
- * a file of equal bytes is adopted. Anything else there is -EEXIST, tried
- * again every 30 s.
+ * a file of equal bytes is adopted, and gets that mode. Anything else there is
+ * -EEXIST.
  */
 int platform_directory_open(const char *root,
 			    const struct platform_callbacks *cb,

@@ -104,6 +104,39 @@ while True:
 	wait_for 5 event drift
 }
 
+mode_is() { # FILE MODE
+	equal "$(stat -c %a "$1")" "$2"
+}
+
+@test "directory: its mode is that of a private resource, or a public one" {
+	resource
+	mode_is "$R/web" 644
+	chmod 600 "$R/web"
+	wait_for 10 mode_is "$R/web" 644
+	wait_for 5 event drift
+	wait_for 10 state ready
+	chmod 700 "$M/web"
+	wait_for 10 mode_is "$R/web" 600
+	wait_for 10 state ready
+	chmod 755 "$M/web"
+	wait_for 10 mode_is "$R/web" 644
+	wait_for 10 state ready
+	holds "$R/web" $'one\n'
+}
+
+tries() { # N -- so many at least
+	[ "$(field "$M/web/nantes/status" tries)" -ge "$1" ]
+}
+
+@test "directory: beside a foreign file it tries again within seconds" {
+	echo theirs >"$R/web"
+	mkdir "$M/web" "$M/web/nantes"
+	echo ours >"$M/web/spec"
+	wait_for 10 state failed
+	wait_for 8 tries 3
+	holds "$R/web" $'theirs\n'
+}
+
 @test "directory: a file that was removed comes back" {
 	resource
 	rm "$R/web"

@@ -311,6 +311,17 @@ static void a_secret_is_private(void **state)
 	assert_int_equal(run(f, job), 0);
 	assert_true(f->res.drift);
 	assert_non_null(strstr(f->message, "may be read by others"));
+
+	/* It is no secret any more. */
+	job.secret = false;
+	assert_int_equal(chmod(at(f, "key"), 0600), 0);
+	assert_int_equal(run(f, job), 0);
+	assert_true(f->res.drift);
+	assert_non_null(strstr(f->message, "has not the mode"));
+	job.verb = PLATFORM_APPLY;
+	assert_int_equal(run(f, job), 0);
+	expect(f, "key", "hush", 0644);
+	assert_true(f->res.healthy);
 }
 
 static void what_is_not_ours_stays(void **state)
@@ -322,7 +333,7 @@ static void what_is_not_ours_stays(void **state)
 	assert_int_equal(apply(f, "web", "ours", false), -EEXIST);
 	expect(f, "web", "theirs", 0644);
 	assert_true(f->res.retry);
-	assert_int_equal(f->res.retry_ms, 30000);
+	assert_int_equal(f->res.retry_ms, 0);
 	assert_non_null(strstr(f->message, at(f, "web")));
 	assert_non_null(strstr(f->message, "is not ours"));
 	f->p->ops->figures(f->p, &fig);
@@ -333,10 +344,10 @@ static void what_is_not_ours_stays(void **state)
 	expect(f, "web", "theirs", 0644);
 	assert_non_null(strstr(f->message, "is not known"));
 
-	/* Equal bytes are taken over, whatever their mode. */
+	/* Equal bytes are taken over, and their mode is ours from then on. */
 	assert_int_equal(chmod(at(f, "web"), 0640), 0);
 	assert_int_equal(apply(f, "web", "theirs", false), 0);
-	expect(f, "web", "theirs", 0640);
+	expect(f, "web", "theirs", 0644);
 }
 
 static void what_was_broken_off_is_ours(void **state)
