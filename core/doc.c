@@ -51,7 +51,7 @@ static void clear(struct doc *d)
 /* What is neither: the error of which the writer will have meant to hear. */
 static void choose(const struct doc_fail *json, struct doc_fail *f)
 {
-	if (json->at >= f->at && strcmp(json->what, DOC_NOT_BEGUN) != 0)
+	if (json->reach >= f->reach && strcmp(json->what, DOC_NOT_BEGUN) != 0)
 		*f = *json;
 }
 

@@ -96,6 +96,10 @@ void doc_where(struct ch_bytes in, size_t at, size_t *ret_line, size_t *ret_col)
 	const unsigned char *p = in.p;
 	size_t line = 1, col = 1;
 
+	/* What was cut off is missing on the last line there is. */
+	if (at >= in.len)
+		for (at = in.len; at && memchr(" \t\r\n", p[at - 1], 4);)
+			at--;
 	for (size_t i = 0; i < at && i < in.len; i++) {
 		if (p[i] == '\n' ||
 		    (p[i] == '\r' && !(i + 1 < in.len && p[i + 1] == '\n'))) {
@@ -129,7 +133,7 @@ int doc_fail_set(struct doc_fail *f, size_t at, size_t settled,
 	memcpy(f->text, sb.buf, len);
 	f->text[len] = '\0';
 	strbuf_release(&sb);
-	f->at = at;
+	f->at = f->reach = at;
 	f->settled = settled;
 	f->what = what;
 	return -EINVAL;

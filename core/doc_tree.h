@@ -102,6 +102,7 @@ struct doc {
 /* An error with its place, before it is a sentence. */
 struct doc_fail {
 	size_t at;      /* Byte in the input. */
+	size_t reach;   /* How far it was understood: at, or behind it. */
 	size_t settled; /* What follows this byte cannot mend it; SIZE_MAX. */
 	const char *what;
 	char text[160];

@@ -609,24 +609,39 @@ static bool starts(const char *s, const char *with)
 	return strlen(s) >= strlen(with) && memcmp(s, with, strlen(with)) == 0;
 }
 
+/* Something that has an end of its own, which did not come: where it begins is
+ * where to look. */
+static bool never_ends(const char *context)
+{
+	return context && (starts(context, "while scanning a quoted scalar") ||
+			   starts(context, "while parsing a flow"));
+}
+
 static int refuse(struct build *b)
 {
 	const char *problem = b->yaml.problem ? b->yaml.problem : "not YAML";
 	const char *p = b->d->in.p;
 	size_t at = byte_of(b, b->yaml.problem_mark.index);
 	const char *more = NULL;
+	size_t shown;
+	int r;
 
 	if (b->yaml.error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
 	if (b->yaml.error == YAML_READER_ERROR)
 		at = b->yaml.problem_offset;
+	shown = at;
 	for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++)
 		if (!more && starts(problem, advice[i].problem))
 			more = advice[i].advice;
 	if (at < b->d->in.len && p[at] == '\t')
 		more = "indent with spaces, not with tabs";
-	return doc_fail_set(b->f, at, at, problem, "%s%s%s", problem,
-			    more ? "; " : "", more ? more : "");
+	if (at >= b->d->in.len && never_ends(b->yaml.context))
+		shown = byte_of(b, b->yaml.context_mark.index);
+	r = doc_fail_set(b->f, shown, at, problem, "%s%s%s", problem,
+			 more ? "; " : "", more ? more : "");
+	b->f->reach = at;
+	return r;
 }
 
 static int run(struct build *b)

@@ -291,6 +291,12 @@ static void wrong_texts_are_refused_with_their_place(void **state)
 		{"{\"a\": 1} {\"b\": 2}", "end of file expected"},
 		{"[1, 2", "the JSON text ends too early"},
 		{"[a, b", "a comma or a bracket is missing"},
+		/* Cut: the last line there is, or where it began. */
+		{"{\"a\":\n [1,\n\n",
+		 "line 2, column 5: the JSON text ends too"},
+		{"a: 1\nb: {c: 2,\n\n", "line 2, column 10: did not find"},
+		{"a: 1\nb: \"c\n\n", "line 2, column 4: found unexpected end"},
+		{"a: 1\nb: [c,\n d\ne: f\n", "line 4, column 2: did"},
 		{"\xc3\xa9: 1\nb: 2\n\xc3\xa9: 3\n", "line 3, column 1: the"},
 		{"\xc3\xa9\xc3\xa9: @x\n", "line 1, column 5: found"},
 		{"a: *x\n", "line 1, column 4: *x is an alias of nothing"},
