@@ -64,9 +64,12 @@ static int check_tls_off(struct config_load *l)
 static int unreadable(struct config_load *l, unsigned long line,
 		      const char *what, const char *path, int r)
 {
+	bool ca = strcmp(what, "tls.ca") == 0;
+
 	return config_fail(
-		l, line, r, "%s: %s: %s; `cheops keys site` makes it", what,
-		path, r == -EFBIG ? "too big for a PEM file" : strerror(-r));
+		l, line, r, "%s: %s: %s; `cheops keys %s` makes it", what, path,
+		r == -EFBIG ? "too big for a PEM file" : strerror(-r),
+		ca ? "init" : "site");
 }
 
 static int check_readable(struct config_load *l, unsigned long line,
@@ -119,11 +122,12 @@ static int check_cert(struct config_load *l)
 	l->cfg->cert_not_after = id.not_after;
 	if (strcmp(id.name, l->cfg->site) != 0)
 		r = config_fail(l, l->line_site, -EINVAL,
-				"site is '%s', but the certificate %s is that "
-				"of '%s'; write site: %s, or make one with "
-				"`cheops keys site DIR %s`",
-				l->cfg->site, l->cfg->cert, id.name, id.name,
-				l->cfg->site);
+				"site is '%s', but the certificate that line "
+				"%lu names, %s, is that of '%s'; write site: "
+				"%s, or make one with `cheops keys site DIR "
+				"%s`",
+				l->cfg->site, l->line_cert, l->cfg->cert,
+				id.name, id.name, l->cfg->site);
 out:
 	strbuf_release(&pem);
 	return r;

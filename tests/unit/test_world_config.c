@@ -281,20 +281,24 @@ static void certificates(void **state)
 {
 	(void)state;
 	bad(BASE "tls:\n  ca: no.pem\n  cert: nantes.pem\n  key: nantes.key\n",
-	    4, "no.pem: No such file");
+	    4, "no.pem: No such file or directory; `cheops keys init` makes");
 	bad(BASE "tls:\n  ca: ca.pem\n  cert: .\n  key: nantes.key\n", 5,
 	    "Is a directory");
 	bad(BASE "tls:\n  ca: ca.pem\n  cert: c.yaml\n  key: nantes.key\n", 5,
 	    "tls.cert: ");
 	bad("store: s\nsite: paris\n" TLS, 2,
 	    "is that of 'nantes'; write site: nantes");
+	bad("store: s\nsite: paris\n" TLS, 2,
+	    "the certificate that line 3 names, ");
 
 	assert_int_equal(chmod(in_folder("nantes.key"), 0640), 0);
 	bad(BASE TLS, 3, "(mode 0640); chmod 600 it");
 	assert_int_equal(chmod(in_folder("nantes.key"), 0400), 0);
 	config_free(good(BASE TLS));
 	assert_int_equal(unlink(in_folder("nantes.key")), 0);
-	bad(BASE TLS, 3, "nantes.key: No such file");
+	bad(BASE TLS, 3,
+	    "nantes.key: No such file or directory; `cheops keys "
+	    "site` makes");
 }
 
 static void the_file_itself(void **state)
