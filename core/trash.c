@@ -31,6 +31,19 @@ static void trash_name(const struct record *r, const struct entry *tomb,
 		    (const char *)tomb->value.p, (unsigned)tomb->number);
 }
 
+/* Is there something in @image that a user might want back? */
+static bool is_worth_it(struct ch_bytes image)
+{
+	struct entry was;
+	size_t pos = 0;
+
+	while (image_next(image, &pos, &was) > 0)
+		if (was.type == ENTRY_SPEC || was.type == ENTRY_SITE ||
+		    was.type == ENTRY_PATCH || was.type == ENTRY_DRIVER)
+			return true;
+	return false;
+}
+
 int trash_put(struct ch_engine *e, const struct record *r,
 	      const struct entry *tomb)
 {
@@ -139,8 +152,9 @@ int trash_fill(struct ch_engine *e, const struct record *r,
 	if (resource_is_there(r))
 		return old && resource_is_there(old) ? 0 : revive(e, r, old);
 	while (rc == 0 && (tomb = record_next(r, ENTRY_TOMB, &pos)))
-		if (!old || resource_is_there(old) ||
-		    !vv_covers(&old->clock, &tomb->dot))
+		if ((!old || resource_is_there(old) ||
+		     !vv_covers(&old->clock, &tomb->dot)) &&
+		    is_worth_it(tomb->image))
 			rc = trash_put(e, r, tomb);
 	return rc;
 }

@@ -122,6 +122,16 @@ untouched() { # SECONDS COMMAND...
 	holds "$R/web" $'one\n'
 }
 
+@test "trash: what never held anything leaves no entry" {
+	mkdir "$M/web"
+	rmdir "$M/web"
+	equal "$(trash)" ''
+	mkdir "$M/web"
+	echo one >"$M/web/spec"
+	rmdir "$M/web"
+	[ -n "$(trash)" ]
+}
+
 @test "trash: an entry shows what was deleted" {
 	resource
 	rm -rf "$M/web"
