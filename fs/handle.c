@@ -46,6 +46,19 @@ static bool is_sink(struct mnt *m, const struct node_id *id, pid_t tid)
 	return sink;
 }
 
+/* Mostly it is a second rsync, tar x or cp -r over the same resource. */
+static int read_only(const struct node_id *id, struct err *reterr)
+{
+	enum node_kind dir = kind_of(id->kind)->parent;
+
+	if (dir == NODE_RESOURCE || dir == NODE_SITE || dir == NODE_CONFLICTS)
+		return err_set(reterr, -EACCES,
+			       "this file can only be read; into a resource "
+			       "that stands, copy just what can be written: "
+			       "spec, sites, driver, SITE/patch");
+	return err_set(reterr, -EACCES, "this file can only be read");
+}
+
 static int open_to_write(struct mnt *m, const struct view *v,
 			 const struct node_id *id, int flags,
 			 const struct fuse_ctx *ctx, struct handle *h,
@@ -65,9 +78,7 @@ static int open_to_write(struct mnt *m, const struct view *v,
 	}
 	if (!render_is_writable(m, id)) {
 		h->sink = is_sink(m, id, ctx->pid);
-		return h->sink ? 0
-			       : err_set(reterr, -EACCES,
-					 "this file can only be read");
+		return h->sink ? 0 : read_only(id, reterr);
 	}
 	r = agent_writable(m->agent, reterr);
 	if (r < 0)
