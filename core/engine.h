@@ -339,6 +339,8 @@ int plan_touch(struct ch_engine *e, struct ch_bytes name);
 /* A new resource: hold it back a moment. */
 int plan_fresh(struct ch_engine *e, struct ch_bytes name);
 int plan_quiet(struct ch_engine *e, struct ch_bytes name);
+/* What waits to be tried again need not wait. */
+void plan_hurry(struct ch_engine *e, struct ch_bytes name);
 bool plan_is_fresh(const struct ch_engine *e, struct ch_bytes name);
 int plan_ran(struct ch_engine *e, const struct ch_ran *ran);
 /* A driver is at work on that body. */

@@ -671,6 +671,16 @@ int plan_changed(struct ch_engine *e, struct ch_bytes name)
 	return rc;
 }
 
+void plan_hurry(struct ch_engine *e, struct ch_bytes name)
+{
+	struct act *a = act_find(e, name);
+
+	if (!a || a->job || !a->tries || a->retry_never)
+		return;
+	a->retry_ms = e->now_ms;
+	act_look(e, a);
+}
+
 /* How jobs went. */
 
 static int failed(struct ch_engine *e, struct act *a, struct sight *s,

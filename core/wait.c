@@ -60,8 +60,16 @@ static int judge_site(void *arg, const struct resource_site *s)
 	uint64_t seq;
 	int rc;
 
+	size_t versions = resource_conflicts(j->r);
+
 	if (!s->in || (j->w->one && id_cmp(&s->id, &j->w->site) != 0))
 		return 0;
+	if (versions > 1) { /* Someone has to choose. */
+		j->verdict = err_set(&j->why, -EIO,
+				     "%zu concurrent versions: see conflicts/",
+				     versions);
+		return 0;
+	}
 	resource_desired(j->r, &s->id, &d);
 	if (!d.any || ch_bytes_equal(resource_driver(j->r), ch_str("none")))
 		return 0;
@@ -71,7 +79,7 @@ static int judge_site(void *arg, const struct resource_site *s)
 	    r.state == STATE_READY && version_equal(&r.healthy, &want)) {
 		/* Carried out, whether it is heard now or not. */
 	} else if (rc == 0 && version_equal(&r.desired, &want) &&
-		   r.state == STATE_FAILED) {
+		   (r.state == STATE_FAILED || r.state == STATE_CONFLICT)) {
 		j->verdict = err_set(&j->why, -EIO, "%.*s: %.*s",
 				     (int)name.len, (const char *)name.p,
 				     (int)r.message.len,
@@ -156,5 +164,8 @@ int wait_start(struct ch_engine *e, const struct ch_submit *s)
 	}
 	w->next = e->waiters;
 	e->waiters = w;
-	return 0; /* ch_finish() looks at it. */
+	/* What has failed here before this moment is tried again now, so that
+	 * the answer is of now. ch_finish() looks at it, behind the plan. */
+	plan_hurry(e, s->name);
+	return 0;
 }

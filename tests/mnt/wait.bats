@@ -49,6 +49,45 @@ sync_errno() { # PATH
 	refute sync "$M/web/.wait" 2>/dev/null
 }
 
+@test "wait: what was in the way and is gone is no reason any more" {
+	local i
+
+	for i in 1 2 3 4 5; do
+		mkdir "$R/r$i" "$M/r$i" "$M/r$i/nantes"
+		echo one >"$M/r$i/spec"
+		equal "$(sync_errno "r$i/.wait")" EIO
+		grep -q ' \.wait: nantes: .* is a directory' "$M/r$i/error"
+		rmdir "$R/r$i"
+		echo two >"$M/r$i/spec"
+		equal "$(sync_errno "r$i/.wait")" 0
+		holds "$R/r$i" $'two\n'
+	done
+	# The same version, too.
+	echo one >"$R/other"
+	mkdir "$M/other" "$M/other/nantes"
+	echo two >"$M/other/spec"
+	equal "$(sync_errno other/.wait)" EIO
+	rm "$R/other"
+	equal "$(sync_errno other/.wait)" 0
+}
+
+@test "wait: concurrent versions are EIO, until one is chosen" {
+	echo one >"$M/web/spec"
+	sync "$M/web/.wait"
+	py '
+fds = [os.open(m + "/web/spec", os.O_WRONLY | os.O_TRUNC) for i in (1, 2)]
+for fd in fds:
+	os.write(fd, b"by %d\n" % fd)
+	os.close(fd)'
+	state conflict
+	equal "$(sync_errno web/.wait)" EIO
+	grep -q ' \.wait: 2 concurrent versions: see conflicts/' "$M/web/error"
+	equal "$(sync_errno web/nantes/.wait)" EIO
+	grep -q ' nantes/\.wait: 2 concurrent versions' "$M/web/error"
+	echo three >"$M/web/spec"
+	equal "$(sync_errno web/.wait)" 0
+}
+
 @test "wait: a dead site is EHOSTUNREACH" {
 	mkdir "$M/web/paris"
 	echo one >"$M/web/spec"
