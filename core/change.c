@@ -484,10 +484,76 @@ static int write_driver(struct ch_engine *e, struct record *r,
 	return put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
 }
 
+/* The version that was just written; NULL: none. */
+static const struct entry *written(const struct record *r,
+				   const struct context_own *own)
+{
+	const struct entry *entry;
+	size_t pos = 0;
+
+	while ((entry = record_next(r, ENTRY_SPEC, &pos)))
+		if (actor_cmp(&entry->dot.actor, &own->actor) == 0 &&
+		    entry->dot.seq >= own->from && entry->dot.seq <= own->to)
+			return entry;
+	return NULL;
+}
+
+/* What the same open file wrote before goes: entries of that register which
+ * are its own, but for what it has written now. */
+static void drop_own(struct record *r, const struct ch_submit *s,
+		     const struct ch_id *site, const struct context *ctx)
+{
+	static const uint16_t type_of[] = {
+		[CH_FILE_SPEC] = ENTRY_SPEC,
+		[CH_FILE_DRIVER] = ENTRY_DRIVER,
+		[CH_FILE_PATCH] = ENTRY_PATCH,
+	};
+	size_t i = 0;
+
+	if (s->file == CH_FILE_SITES)
+		return; /* See sites.c. */
+	while (i < r->n) {
+		const struct entry *entry = &r->v[i];
+		struct ch_id of;
+
+		if (entry->type == type_of[s->file] &&
+		    context_is_own(ctx, &entry->dot) &&
+		    (s->file != CH_FILE_PATCH ||
+		     (entry_site(entry, &of) == 0 && id_cmp(&of, site) == 0))) {
+			const struct dot dot = entry->dot;
+
+			record_drop_dot(r, &dot);
+			i = 0;
+		} else {
+			i++;
+		}
+	}
+}
+
+/* The answer to a write that knew what it had seen: what it has seen now. */
+static int answer_written(struct ch_engine *e, const struct ch_submit *s,
+			  const struct record *r, const struct context *ctx,
+			  uint64_t before)
+{
+	const struct context_own own = {e->writer, before + 1, e->seq};
+	struct strbuf next = STRBUF_INIT;
+	int rc;
+
+	if (!s->context.len || e->seq == before)
+		return answer(e, s, 0);
+	context_encode_next(ctx, &own, written(r, &own), &next);
+	rc = strbuf_error(&next);
+	if (rc == 0)
+		update_written(e, s->token, strbuf_bytes(&next));
+	strbuf_release(&next);
+	return rc;
+}
+
 static int do_write(struct ch_engine *e, const struct ch_submit *s)
 {
+	uint64_t before = 0;
 	struct context ctx;
-	struct ch_id site;
+	struct ch_id site = {{0}};
 	struct edit x;
 	int rc;
 
@@ -501,6 +567,7 @@ static int do_write(struct ch_engine *e, const struct ch_submit *s)
 	}
 	if (rc == 0)
 		vv_clamp(&ctx.clock, &x.r.clock);
+	before = e->seq;
 	if (rc == 0 && s->file == CH_FILE_PATCH &&
 	    (member_id(e, s->site, &site) < 0 ||
 	     !resource_site_in(&x.r, &site))) {
@@ -509,7 +576,7 @@ static int do_write(struct ch_engine *e, const struct ch_submit *s)
 	}
 	if (rc == 0 && s->file == CH_FILE_SITES) {
 		rc = sites_write(e, &x.r, &x.old, s,
-				 s->context.len ? &ctx.clock : NULL);
+				 s->context.len ? &ctx : NULL);
 	} else if (rc == 0 && s->file == CH_FILE_SPEC) {
 		rc = write_spec(e, &x.r, s, &ctx);
 		if (rc == 0)
@@ -519,11 +586,15 @@ static int do_write(struct ch_engine *e, const struct ch_submit *s)
 	} else if (rc == 0) {
 		rc = write_driver(e, &x.r, s, &ctx);
 	}
-	if (rc == 0)
+	if (rc == 0) {
+		drop_own(&x.r, s, &site, &ctx);
 		rc = edit_save(e, s, &x);
+	}
+	if (rc == 0)
+		rc = answer_written(e, s, &x.r, &ctx, before);
 	edit_close(&x);
 	context_release(&ctx);
-	return answer(e, s, rc);
+	return rc < 0 ? rc : 0;
 }
 
 static int do_mode(struct ch_engine *e, const struct ch_submit *s)

@@ -90,7 +90,9 @@ struct ch_submit {
 	enum ch_op op;
 	struct ch_bytes name, site, trash;
 	enum ch_file file;
-	struct ch_bytes context; /* view_context() at open; empty: now. */
+	/* view_context() at open, or what came back of the last write since;
+	 * empty: now. */
+	struct ch_bytes context;
 	struct ch_bytes body;
 	struct ch_prepared prepared; /* SPEC and PATCH. */
 	struct ch_bytes user;        /* Who does it. */
@@ -183,6 +185,8 @@ struct ch_done { /* For who submitted. */
 	uint64_t token;
 	int err;
 	const char *text; /* For the file error; "" when err is 0. */
+	/* Of a CH_WRITE with a context: that of the writer's next one. */
+	struct ch_bytes context;
 	struct ch_done *next;
 };
 

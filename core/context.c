@@ -18,21 +18,71 @@ void context_release(struct context *c)
 	context_init(c);
 }
 
+static void put_own(const struct context_own *own, struct strbuf *sb)
+{
+	wire_put_raw(sb, own->actor.site.b, sizeof(own->actor.site.b));
+	wire_put_u32(sb, own->actor.epoch);
+	wire_put_u32(sb, own->actor.nonce);
+	wire_put_u64(sb, own->from);
+	wire_put_u64(sb, own->to);
+}
+
+static void put_base(const struct ch_hash *vid, const struct body_ref *body,
+		     uint8_t syntax, struct strbuf *sb)
+{
+	wire_put_u8(sb, 1);
+	wire_put_raw(sb, vid->b, sizeof(vid->b));
+	wire_put_raw(sb, body->hash.b, sizeof(body->hash.b));
+	wire_put_u64(sb, body->len);
+	wire_put_u8(sb, syntax);
+}
+
+static void put_base_of(const struct entry *spec, struct strbuf *sb)
+{
+	struct ch_hash vid;
+
+	entry_vid(spec, &vid);
+	put_base(&vid, &spec->body, spec->syntax, sb);
+}
+
 void context_encode(const struct record *r, struct strbuf *sb)
 {
 	static const struct vv nothing;
 	const struct entry *spec = r ? resource_spec(r) : NULL;
-	struct ch_hash vid;
 
 	vv_encode(r ? &r->clock : &nothing, sb);
-	wire_put_u8(sb, spec != NULL);
-	if (!spec)
-		return;
-	entry_vid(spec, &vid);
-	wire_put_raw(sb, vid.b, sizeof(vid.b));
-	wire_put_raw(sb, spec->body.hash.b, sizeof(vid.b));
-	wire_put_u64(sb, spec->body.len);
-	wire_put_u8(sb, spec->syntax);
+	wire_put_u8(sb, 0);
+	if (spec)
+		put_base_of(spec, sb);
+	else
+		wire_put_u8(sb, 0);
+}
+
+void context_encode_next(const struct context *c, const struct context_own *own,
+			 const struct entry *spec, struct strbuf *sb)
+{
+	size_t first = c->n_own == CONTEXT_OWN_MAX;
+
+	vv_encode(&c->clock, sb);
+	wire_put_u8(sb, (uint8_t)(c->n_own - first + 1));
+	for (size_t i = first; i < c->n_own; i++)
+		put_own(&c->own[i], sb);
+	put_own(own, sb);
+	if (spec)
+		put_base_of(spec, sb);
+	else if (c->has_base)
+		put_base(&c->base_vid, &c->base, c->base_syntax, sb);
+	else
+		wire_put_u8(sb, 0);
+}
+
+bool context_is_own(const struct context *c, const struct dot *d)
+{
+	for (size_t i = 0; i < c->n_own; i++)
+		if (actor_cmp(&c->own[i].actor, &d->actor) == 0 &&
+		    d->seq >= c->own[i].from && d->seq <= c->own[i].to)
+			return true;
+	return false;
 }
 
 int context_decode(struct ch_bytes in, struct context *ret)
@@ -45,6 +95,20 @@ int context_decode(struct ch_bytes in, struct context *ret)
 	rc = vv_decode(&w, &c.clock);
 	if (rc < 0)
 		return rc;
+	c.n_own = wire_u8(&w);
+	if (c.n_own > CONTEXT_OWN_MAX) {
+		context_release(&c);
+		return -EPROTO;
+	}
+	for (size_t i = 0; i < c.n_own; i++) {
+		struct context_own *own = &c.own[i];
+
+		wire_copy(&w, own->actor.site.b, sizeof(own->actor.site.b));
+		own->actor.epoch = wire_u32(&w);
+		own->actor.nonce = wire_u32(&w);
+		own->from = wire_u64(&w);
+		own->to = wire_u64(&w);
+	}
 	c.has_base = wire_u8(&w) != 0;
 	if (c.has_base) {
 		wire_copy(&w, c.base_vid.b, sizeof(c.base_vid.b));

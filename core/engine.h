@@ -36,6 +36,7 @@
 #include "core/stored.h"
 #include "core/vv.h"
 
+struct context;
 struct peer;
 struct act;
 struct waiter;
@@ -107,6 +108,9 @@ struct ch_engine {
 /* update.c */
 void update_done(struct ch_engine *e, uint64_t token, int err, const char *fmt,
 		 ...) __attribute__((format(printf, 4, 5)));
+/* A write is done, and this is what its writer has seen with it. */
+void update_written(struct ch_engine *e, uint64_t token,
+		    struct ch_bytes context);
 void update_stale(struct ch_engine *e, enum ch_stale_what what,
 		  struct ch_bytes name, struct ch_bytes site, bool added);
 /* @version NULL: none. */
@@ -254,11 +258,10 @@ int change_submit(struct ch_engine *e, const struct ch_submit *s);
 #define CHANGE_FRESH_MS 1000
 
 /* sites.c */
-/* Edit @r as the file sites says. @seen: what its writer had seen, NULL: all.
+/* Edit @r as the file sites says. @seen: what its writer has seen, NULL: all.
  * 0; 1 when @s was answered with what is wrong; below. */
-int sites_write(struct ch_engine *e, struct record *r,
-		const struct record *old, const struct ch_submit *s,
-		const struct vv *seen);
+int sites_write(struct ch_engine *e, struct record *r, const struct record *old,
+		const struct ch_submit *s, const struct context *seen);
 /* The last site has left @r: @site is its witness, so that it is held. */
 int sites_last(struct ch_engine *e, struct record *r,
 	       const struct ch_id *site, struct ch_bytes name);

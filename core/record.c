@@ -523,7 +523,7 @@ void record_drop(struct record *r, uint16_t type, struct ch_bytes sub,
 	drop(r, type, sub, ctx, NULL);
 }
 
-static void remove_dot(struct record *r, const struct dot *dot)
+void record_drop_dot(struct record *r, const struct dot *dot)
 {
 	size_t n = 0;
 
@@ -542,7 +542,7 @@ int record_write(struct record *r, const struct vv *ctx,
 	if (insert(r, e) < 0)
 		return -ENOMEM;
 	if (vv_add(&r->clock, &e->dot.actor, e->dot.seq) < 0) {
-		remove_dot(r, &e->dot);
+		record_drop_dot(r, &e->dot);
 		return -ENOMEM;
 	}
 	/* What it replaces: all that was seen, but not itself. */

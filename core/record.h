@@ -124,6 +124,7 @@ void record_check(const struct record *r);
 int record_write(struct record *r, const struct vv *ctx,
 		 const struct entry *e);
 /* Remove without writing. Never fails. */
+void record_drop_dot(struct record *r, const struct dot *dot);
 void record_drop(struct record *r, uint16_t type, struct ch_bytes sub,
 		 const struct vv *ctx);
 

@@ -1,6 +1,7 @@
 /* sites.c -- the file sites, written: who is in, who is a witness. */
 #include <errno.h>
 
+#include "core/context.h"
 #include "core/engine.h"
 #include "core/mem.h"
 #include "core/place.h"
@@ -64,7 +65,7 @@ static bool is_named(const struct sites_edit *x, const struct ch_id *site)
 
 /* Did the writer see that site in when it opened the file? */
 static bool was_seen(const struct record *r, const struct ch_id *site,
-		     const struct vv *seen)
+		     const struct context *seen)
 {
 	const struct entry *entry;
 	size_t pos = 0;
@@ -75,13 +76,14 @@ static bool was_seen(const struct record *r, const struct ch_id *site,
 		struct ch_id id;
 
 		if (entry_site(entry, &id) == 0 && id_cmp(&id, site) == 0 &&
-		    vv_covers(seen, &entry->dot))
+		    (vv_covers(&seen->clock, &entry->dot) ||
+		     context_is_own(seen, &entry->dot)))
 			return true;
 	}
 	pos = 0; /* In by a deletion that was overruled: seen with it. */
 	while ((entry = record_next(r, ENTRY_TOMB, &pos)))
 		if (image_has_site(entry->image, site) &&
-		    vv_covers(seen, &entry->dot))
+		    vv_covers(&seen->clock, &entry->dot))
 			return true;
 	return false;
 }
@@ -106,7 +108,7 @@ int sites_last(struct ch_engine *e, struct record *r,
 struct leaver {
 	struct sites_edit *x;
 	const struct record *old;
-	const struct vv *seen;
+	const struct context *seen;
 	const struct ch_submit *s;
 	struct ch_id last; /* Who was left out. */
 	struct ch_bytes last_name;
@@ -128,9 +130,8 @@ static int leave_out(void *arg, const struct resource_site *s)
 	return sites_set(l->x->e, l->x->r, ENTRY_SITE, &s->id, s->name, false);
 }
 
-int sites_write(struct ch_engine *e, struct record *r,
-		const struct record *old, const struct ch_submit *s,
-		const struct vv *seen)
+int sites_write(struct ch_engine *e, struct record *r, const struct record *old,
+		const struct ch_submit *s, const struct context *seen)
 {
 	struct sites_edit x = {.e = e, .r = r, .err = ERR_INIT};
 	struct leaver l = {

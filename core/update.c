@@ -70,6 +70,20 @@ void update_done(struct ch_engine *e, uint64_t token, int err, const char *fmt,
 	LIST_APPEND(u->done, d);
 }
 
+void update_written(struct ch_engine *e, uint64_t token,
+		    struct ch_bytes context)
+{
+	struct ch_update *u = e->u;
+	struct ch_done *d = arena_alloc(u->arena, sizeof(*d));
+
+	if (!d)
+		return;
+	d->token = token;
+	d->text = "";
+	d->context = arena_bytes(u->arena, context);
+	LIST_APPEND(u->done, d);
+}
+
 void update_stale(struct ch_engine *e, enum ch_stale_what what,
 		  struct ch_bytes name, struct ch_bytes site, bool added)
 {

@@ -85,14 +85,22 @@ static struct pending *pending_take(struct agent *a, uint64_t token)
 	return p;
 }
 
-void agent_done(struct agent *a, uint64_t token, int err, const char *text)
+static const struct ch_bytes no_context;
+
+void agent_written(struct agent *a, uint64_t token, int err, const char *text,
+		   struct ch_bytes context)
 {
 	struct pending *p = pending_take(a, token);
 
 	if (!p)
 		return;
-	p->fn(p->arg, err, text);
+	p->fn(p->arg, err, text, context);
 	free(p);
+}
+
+void agent_done(struct agent *a, uint64_t token, int err, const char *text)
+{
+	agent_written(a, token, err, text, no_context);
 }
 
 void agent_done_waits(struct agent *a, int err, const char *text)
@@ -173,7 +181,8 @@ static void *timer(void *arg)
 		pthread_mutex_unlock(&a->pending.lock);
 		p->fn(p->arg, -EAGAIN,
 		      "the store has not answered for 2 s; the version may "
-		      "yet appear");
+		      "yet appear",
+		      no_context);
 		free(p);
 		pthread_mutex_lock(&a->pending.lock);
 	}
@@ -694,7 +703,7 @@ void agent_close(struct agent *a)
 	net_close(a->net); /* Answers the requests that still wait. */
 	while ((p = a->pending.first)) {
 		a->pending.first = p->next;
-		p->fn(p->arg, -EINTR, "the agent ends");
+		p->fn(p->arg, -EINTR, "the agent ends", no_context);
 		free(p);
 	}
 	free_lists(a);

@@ -44,8 +44,10 @@ void agent_view_put(struct agent *a, struct agent_view *v);
 /* May a user write now: 0, -EAGAIN (the store ails), -ENOSPC. */
 int agent_writable(struct agent *a, struct err *reterr);
 
-/* Called once, from the loop's thread, with no lock held: must be quick. */
-typedef void agent_done_fn(void *arg, int err, const char *text);
+/* Called once, from the loop's thread, with no lock held: must be quick.
+ * @context: as in struct ch_done, often empty. */
+typedef void agent_done_fn(void *arg, int err, const char *text,
+			   struct ch_bytes context);
 
 /*
  * Ask for something; all of @s is copied, its token is set here. 0, and @fn

@@ -71,7 +71,7 @@ static void let_out(struct agent *a, const struct ch_update *u)
 			a->watch.stale(a->watch.arg, s);
 	pthread_mutex_unlock(&a->watch_lock);
 	for (const struct ch_done *d = u->done.first; d; d = d->next)
-		agent_done(a, d->token, d->err, d->text);
+		agent_written(a, d->token, d->err, d->text, d->context);
 	agent_net_let_out(a, u);
 	agent_jobs_let_out(a);
 	agent_notices_let_out(a, u);

@@ -174,6 +174,8 @@ void *agent_loop(void *arg);
 int agent_start_engine(struct agent *a);
 /* The user's call is over; whoever comes second does nothing. */
 void agent_done(struct agent *a, uint64_t token, int err, const char *text);
+void agent_written(struct agent *a, uint64_t token, int err, const char *text,
+		   struct ch_bytes context);
 /* Who waits without end (CH_WAIT) waits for nothing: the engine is gone. */
 void agent_done_waits(struct agent *a, int err, const char *text);
 

@@ -303,7 +303,7 @@ static void commit_end(struct parked *p, int err)
 		p->h->dirty = true;
 		p->h->failed = true;
 	} else if (p->version) {
-		p->h->committed = true;
+		handle_take_context(p->h, &p->context);
 	}
 	take_turns(n->more, &next);
 	mnt_unlock(m);
@@ -364,8 +364,7 @@ static void commit_bytes(struct parked *p, struct ch_bytes body,
 		if (r == 0 && body.len > m->opts->spec_max)
 			r = -EFBIG;
 	} else if (committed) {
-		/* What this handle saw at open does not cover what it has
-		 * committed since. */
+		/* It has committed, and cannot say what it has seen since. */
 		r = handle_current(m, id, NULL, &seen);
 		context = strbuf_bytes(&seen);
 	}
@@ -385,20 +384,18 @@ static void commit_run(struct parked *p)
 
 	mnt_lock(p->m);
 	committed = p->h->committed;
+	strbuf_add(&context, p->h->context.buf, p->h->context.len);
 	mnt_unlock(p->m);
 	/* p->body of an append is needed again if it fails. */
-	if (p->append) {
+	if (p->append)
 		strbuf_add(&body, p->body.buf, p->body.len);
-		if (strbuf_error(&body) < 0) {
-			parked_end(p, -ENOMEM, NULL);
-			strbuf_release(&body);
-			return;
-		}
-	} else {
+	else
 		strbuf_swap(&body, &p->body);
-	}
-	strbuf_swap(&context, &p->context);
-	commit_bytes(p, strbuf_bytes(&body), strbuf_bytes(&context), committed);
+	if (strbuf_error(&body) < 0 || strbuf_error(&context) < 0)
+		parked_end(p, -ENOMEM, NULL);
+	else
+		commit_bytes(p, strbuf_bytes(&body), strbuf_bytes(&context),
+			     committed);
 	strbuf_release(&body);
 	strbuf_release(&context);
 }
@@ -431,15 +428,13 @@ static int load(struct parked *p, struct handle *h, bool copy)
 		strbuf_swap(&p->body, &h->buf);
 	} else if (copy) {
 		strbuf_add(&p->body, h->buf.buf, h->buf.len);
-		strbuf_add(&p->context, h->context.buf, h->context.len);
 	}
-	return strbuf_error(&p->body) < 0 || strbuf_error(&p->context) < 0
-		       ? -ENOMEM
-		       : 0;
+	return strbuf_error(&p->body);
 }
 
 void handle_commit(struct mnt *m, struct handle *h, fuse_req_t req)
 {
+	struct strbuf context = STRBUF_INIT;
 	struct node_more *more = h->node->more;
 	bool wait, copy, committed;
 	struct parked *p;
@@ -452,6 +447,9 @@ void handle_commit(struct mnt *m, struct handle *h, fuse_req_t req)
 	       (h->append && more->n_commits > 0);
 	copy = wait || h->buf.len > COMMIT_LONG;
 	committed = h->committed;
+	strbuf_add(&context, h->context.buf, h->context.len);
+	if (r == 0)
+		r = strbuf_error(&context);
 	if (r == 0) {
 		p->append = h->append;
 		r = load(p, h, copy);
@@ -471,15 +469,15 @@ void handle_commit(struct mnt *m, struct handle *h, fuse_req_t req)
 			fuse_reply_err(req, -r);
 		if (p)
 			parked_done(p);
-		return;
-	}
-	if (wait)
-		return;
-	if (copy)
+	} else if (wait) {
+		/* take_turns() */
+	} else if (copy) {
 		parked_work(p, commit_run);
-	else if (p->append)
+	} else if (p->append) {
 		commit_run(p);
-	else
-		commit_bytes(p, strbuf_bytes(&h->buf),
-			     strbuf_bytes(&h->context), committed);
+	} else {
+		commit_bytes(p, strbuf_bytes(&h->buf), strbuf_bytes(&context),
+			     committed);
+	}
+	strbuf_release(&context);
 }

@@ -381,7 +381,18 @@ static int put(struct strbuf *sb, const char *p, size_t len, size_t off)
 	return 0;
 }
 
-void handle_follow_rename(struct mnt *m, struct node *n)
+void handle_take_context(struct handle *h, const struct strbuf *context)
+{
+	strbuf_reset(&h->context);
+	if (context)
+		strbuf_add(&h->context, context->buf, context->len);
+	h->committed = strbuf_error(&h->context) < 0 || h->context.len == 0;
+	if (h->committed)
+		strbuf_reset(&h->context);
+}
+
+void handle_follow_rename(struct mnt *m, struct node *n,
+			  const struct strbuf *context)
 {
 	struct scratch *s = n->more ? n->more->scratch : NULL;
 	struct list *l;
@@ -394,7 +405,7 @@ void handle_follow_rename(struct mnt *m, struct node *n)
 		if (h->node != n || !h->write)
 			continue;
 		strbuf_add(&h->buf, s->data.buf, s->data.len);
-		h->committed = true;
+		handle_take_context(h, context);
 	}
 	n->more->scratch = NULL;
 	scratch_free(s);

@@ -41,7 +41,7 @@ struct handle {
 	bool dirty;
 	bool failed; /* What is in buf was refused. */
 	bool killed;
-	bool committed; /* context is of before our own commit. */
+	bool committed; /* context is not of our last commit, but before. */
 	int refused;    /* -EFBIG, from then on. */
 	struct proc_then opener;
 	uint64_t owners[HANDLE_OWNERS_MAX]; /* Lock owners that wrote. */
@@ -85,11 +85,17 @@ int handle_truncate(struct mnt *m, struct handle *h, off_t size);
 int scratch_truncate(struct mnt *m, struct node *n, off_t size);
 
 /* The scratch file @n has become a file of the tree: what descriptors that are
- * still open write from now on is meant for that. With the lock held. */
-void handle_follow_rename(struct mnt *m, struct node *n);
+ * still open write from now on is meant for that. @context: what they have seen
+ * of it; NULL: nothing is committed. With the lock held. */
+void handle_follow_rename(struct mnt *m, struct node *n,
+			  const struct strbuf *context);
 
 /* Close what is still open when the mount is gone. */
 void handles_release(struct mnt *m);
+
+/* A commit is done, and its writer has seen this with it; empty: what there
+ * is then is taken for it. With the lock held. */
+void handle_take_context(struct handle *h, const struct strbuf *context);
 
 /* Commit what is in the buffer and answer @req (NULL: nobody) with what came
  * of it. The caller has seen that it is dirty. */

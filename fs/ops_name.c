@@ -167,11 +167,12 @@ static void show_name(struct mnt *m, struct node *dir, const char *name)
 
 /*
  * A scratch file is now a file of the tree: the kernel has moved its inode
- * there, so its node becomes that file's. Times go on from those of the file
- * that was there, unless a user has set them. With the lock held.
+ * there, so its node becomes that file's (@context: handle.h). Times go on from
+ * those of the file that was there, unless a user has set them. With the lock
+ * held.
  */
 static int become(struct mnt *m, struct node *n, struct node *dir,
-		  enum node_kind kind)
+		  enum node_kind kind, const struct strbuf *context)
 {
 	const struct node_id *id = dir->id;
 	const struct node *was;
@@ -190,7 +191,7 @@ static int become(struct mnt *m, struct node *n, struct node *dir,
 	r = inode_become(&m->inodes, n, dir, kind, id->name, id->site);
 	if (r < 0)
 		return r;
-	handle_follow_rename(m, n);
+	handle_follow_rename(m, n, context);
 	n->tagged = tagged;
 	n->tag = tag;
 	n->mtime_ns = mtime_ns;
@@ -215,7 +216,7 @@ static void commit_end(struct parked *p, int err)
 		show_name(m, p->to, p->to_word);
 		/* Without memory the inode stays a scratch file's that has no
 		 * name; the next lookup finds the right one. */
-		err = become(m, p->node, p->to, p->kind);
+		err = become(m, p->node, p->to, p->kind, &p->context);
 		mnt_unlock(m);
 	}
 	if (err == 0 && m->opts->attr_timeout > 0)
@@ -301,7 +302,7 @@ static int move_drop(struct move *mv, enum node_kind kind)
 	mnt_lock(m);
 	leave_name(m, mv->from_dir, mv->from_name, mv->from);
 	show_name(m, mv->to_dir, mv->to_name);
-	r = kind == NODE_SINK ? 0 : become(m, mv->from, mv->to_dir, kind);
+	r = kind == NODE_SINK ? 0 : become(m, mv->from, mv->to_dir, kind, NULL);
 	mnt_unlock(m);
 	return r;
 }

@@ -222,9 +222,17 @@ void parked_end(struct parked *p, int err, const char *text)
 	parked_answered(p, err, text);
 }
 
-static void on_done(void *arg, int err, const char *text)
+static void on_done(void *arg, int err, const char *text,
+		    struct ch_bytes context)
 {
-	parked_answered(arg, err, text);
+	struct parked *p = arg;
+
+	/* Without memory for it, whoever needs it takes what there is. */
+	strbuf_reset(&p->context);
+	strbuf_add(&p->context, context.p, context.len);
+	if (strbuf_error(&p->context) < 0)
+		strbuf_reset(&p->context);
+	parked_answered(p, err, text);
 }
 
 void parked_submit(struct parked *p, struct ch_submit *s)

@@ -46,7 +46,8 @@ struct parked {
 	bool append;
 	bool version; /* The agent was asked for one. */
 	bool again;   /* That it is there already is no failure. */
-	struct strbuf body, context; /* For what waits in a queue. */
+	struct strbuf body;    /* For what waits in a queue. */
+	struct strbuf context; /* Of the writer's next version, at the end. */
 	struct list turn;            /* more->waiting */
 	struct list job;             /* The worker's queue. */
 	void (*run)(struct parked *p);

@@ -496,3 +496,71 @@ for i in range(200):
 	echo x >"$M/later/spec"
 	word "$M/later/driver" directory
 }
+
+# One open file that commits more than once; what comes between is put by put().
+twice() { # CODE, with commit(text): truncates, writes, syncs
+	py "
+fd = os.open(m + '/web/spec', os.O_RDWR)
+def commit(text):
+	os.ftruncate(fd, 0)
+	os.pwrite(fd, text, 0)
+	os.fsync(fd)
+$1
+os.close(fd)"
+}
+hidden() { # what stands in conflicts/, without bases, sorted
+	find "$M/web/conflicts" -type f ! -name '*.base' -exec cat {} + |
+		sort | tr '\n' ' '
+}
+
+@test "twice: an open file goes on from its own version" {
+	versions web 3 twice 'commit(b"one\n"); commit(b"two\n"); commit(b"three\n")'
+	holds "$S" $'three\n'
+	equal "$(names "$M/web/conflicts")" ''
+}
+
+@test "twice: what others wrote in between is a conflict, and not replaced" {
+	twice 'commit(b"one\n"); put("web/spec", "other\n"); commit(b"two\n")'
+	state conflict
+	equal "$(sort "$S") $(hidden)" 'two other '
+	echo three >"$S"
+	wait_for 10 state ready
+	equal "$(names "$M/web/conflicts")" ''
+}
+
+@test "twice: what others wrote before the first commit stays, too" {
+	twice 'put("web/spec", "other\n"); commit(b"one\n"); commit(b"two\n")'
+	state conflict
+	equal "$(sort "$S") $(hidden)" 'two other '
+	# Whoever opens it now sees both.
+	twice 'commit(b"three\n"); commit(b"four\n")'
+	holds "$S" $'four\n'
+	equal "$(names "$M/web/conflicts")" ''
+}
+
+@test "twice: a long one is no other" {
+	twice '
+long = b"x" * 300000
+commit(long + b"1\n"); put("web/spec", "other\n"); commit(long + b"2\n")
+commit(long + b"3\n")'
+	state conflict
+	equal "$(tail -c 2 "$S") $(hidden)" '3 other '
+}
+
+@test "twice: a driver's word, and a file renamed into place while open" {
+	py '
+fd = os.open(m + "/web/driver", os.O_RDWR)
+for word in (b"none\n", b"directory\n", b"none\n"):
+	os.ftruncate(fd, 0)
+	os.pwrite(fd, word, 0)
+	os.fsync(fd)
+os.close(fd)
+fd = os.open(m + "/web/.spec.tmp", os.O_RDWR | os.O_CREAT, 0o644)
+os.write(fd, b"one\n")
+os.rename(m + "/web/.spec.tmp", m + "/web/spec")
+put("web/spec", "other\n")
+os.write(fd, b"two\n")
+os.close(fd)'
+	word "$M/web/driver" none
+	equal "$(sort "$S" | tr '\n' ' ')$(hidden)" 'one two other '
+}

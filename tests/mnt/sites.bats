@@ -50,6 +50,18 @@ row() { # SITE -- its row in web/status
 	lives_on nantes paris
 }
 
+@test "sites: a second commit of one open file takes away its own alone" {
+	py '
+fd = os.open(m + "/web/sites", os.O_RDWR)
+os.pwrite(fd, b"nantes\n", 0)
+os.fsync(fd)
+os.mkdir(m + "/web/paris")
+os.ftruncate(fd, 0)
+os.pwrite(fd, b"+nantes\n", 0)
+os.close(fd)'
+	lives_on paris
+}
+
 @test "sites: what was added after the writer's open stays" {
 	py '
 put("web/sites", "nantes\n")

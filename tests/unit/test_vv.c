@@ -347,6 +347,51 @@ static void contexts_hold_clock_and_shown_version(void **state)
 	strbuf_release(&sb);
 }
 
+/* Own writes are just those, not all that have lesser dots. */
+static void contexts_go_on(void **state)
+{
+	struct context_own own = {.from = 7, .to = 8};
+	struct strbuf sb = STRBUF_INIT;
+	struct context c;
+	struct record r;
+	struct dot d;
+
+	(void)state;
+	context_init(&c);
+	with_spec(&r);
+	context_encode(NULL, &sb);
+	assert_int_equal(context_decode(strbuf_bytes(&sb), &c), 0);
+	d = r.v[0].dot;
+	own.actor = d.actor;
+	for (size_t i = 0; i < CONTEXT_OWN_MAX + 3; i++) {
+		strbuf_reset(&sb);
+		context_encode_next(&c, &own, i ? NULL : &r.v[0], &sb);
+		assert_int_equal(context_decode(strbuf_bytes(&sb), &c), 0);
+		own.from += 10;
+		own.to += 10;
+	}
+	assert_int_equal(c.n_own, CONTEXT_OWN_MAX);
+	assert_int_equal(c.clock.n, 0);
+	assert_true(c.has_base);
+	assert_int_equal(hash_cmp(&c.base.hash, &r.v[0].body.hash), 0);
+	for (uint64_t seq = 0; seq < 200; seq++) {
+		d.seq = seq;
+		/* The three oldest are forgotten. */
+		assert_int_equal(context_is_own(&c, &d),
+				 seq > 30 && seq < own.from &&
+					 (seq % 10 == 7 || seq % 10 == 8));
+	}
+	d.seq = 107;
+	d.actor.nonce++;
+	assert_false(context_is_own(&c, &d));
+	context_release(&c);
+	for (size_t len = 0; len < sb.len; len++)
+		assert_int_equal(context_decode(bytes_of(sb.buf, len), &c),
+				 -EPROTO);
+	record_release(&r);
+	strbuf_release(&sb);
+}
+
 static void contexts_without_memory(void **state)
 {
 	struct strbuf sb = STRBUF_INIT;
@@ -381,6 +426,7 @@ int main(void)
 		TEST(a_vector_has_its_limit),
 		TEST(a_vector_without_memory_stays_as_it_was),
 		TEST(contexts_hold_clock_and_shown_version),
+		TEST(contexts_go_on),
 		TEST(contexts_without_memory),
 	};
 
