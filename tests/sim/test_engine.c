@@ -434,6 +434,10 @@ static void waiting(void **state)
 	assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
 	assert_int_equal(op(w, A, &c), -EIO);
 	w->o.job_fails = 0;
+	/* For who waits it is tried again at once. */
+	c.site = ch_str("nantes");
+	assert_int_equal(op(w, A, &c), 0);
+	c.site = ch_str("");
 	sees_state(w, A, "web", B, "ready");
 	/* Not in time; dead; deleted. */
 	world_cut(w, A, B, true);
