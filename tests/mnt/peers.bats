@@ -33,6 +33,7 @@ authorities() {
 
 	"$CHEOPS" keys init "$W/keys"
 	"$CHEOPS" keys init "$W/others"
+	# shellcheck disable=SC2004 # ADDR has words as keys
 	for s in nantes paris; do
 		"$CHEOPS" keys site "$W/keys" "$s"
 		ADDR[$s]=127.0.0.1:$(free_port)
