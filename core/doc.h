@@ -67,6 +67,20 @@ int doc_patch(const struct doc *spec, const struct doc *patch,
 	      struct strbuf *out, struct err *reterr);
 
 /*
+ * What each of the @n versions @v changed of @base, in one, appended to @out:
+ * key by key as a merge patch from @base would say it, lists whole. It has the
+ * syntax of @base (of the versions, where they all have another), its keys in
+ * their order, new ones behind in the order of @v, and untouched scalars as
+ * they were written. Several documents go by kind and metadata.name (and
+ * namespace), or by place where not all have these. NULL stands for {}. All
+ * who merge give @v in the same order. -EINVAL with the sentence when two
+ * versions contradict each other, or have other documents; -ENOMEM. @out is
+ * untouched on failure.
+ */
+int doc_merge3(const struct doc *base, const struct doc *const *v, size_t n,
+	       struct strbuf *out, struct err *reterr);
+
+/*
  * The same as JSON, two spaces of indent and a newline at the end: one
  * document as it is, several as a list. -ENOMEM.
  */

@@ -65,24 +65,29 @@ no_memory:
 	return NULL;
 }
 
-struct identity {
-	struct ch_bytes kind, name, space;
-};
-
-static struct identity identity_of(const struct doc_node *n)
+struct doc_identity doc_identity(const struct doc_node *n)
 {
 	const struct doc_node *meta = doc_find(n, ch_str("metadata"));
 
-	return (struct identity){
+	return (struct doc_identity){
 		.kind = doc_find_string(n, "kind"),
 		.name = doc_find_string(meta, "name"),
 		.space = doc_find_string(meta, "namespace"),
 	};
 }
 
-static bool identity_fits(const struct identity *id, const struct doc_node *n)
+bool doc_identity_equal(const struct doc_identity *a,
+			const struct doc_identity *b)
 {
-	struct identity its = identity_of(n);
+	return ch_bytes_equal(a->kind, b->kind) &&
+	       ch_bytes_equal(a->name, b->name) &&
+	       ch_bytes_equal(a->space, b->space);
+}
+
+static bool identity_fits(const struct doc_identity *id,
+			  const struct doc_node *n)
+{
+	struct doc_identity its = doc_identity(n);
 
 	return ch_bytes_equal(id->kind, its.kind) &&
 	       ch_bytes_equal(id->name, its.name) &&
@@ -100,7 +105,7 @@ static int place_of(struct doc_node *const *v, size_t n,
 		    const struct doc_node *patch, size_t no, size_t *ret_place,
 		    struct err *reterr)
 {
-	struct identity id = identity_of(patch);
+	struct doc_identity id = doc_identity(patch);
 	size_t found = 0;
 
 	if (patch->kind != DOC_MAP)
@@ -160,8 +165,8 @@ static int patched(struct doc_arena *a, struct doc_node **v, size_t n,
 	return 0;
 }
 
-static void write(const struct doc *spec, struct doc_node *const *v,
-		  struct strbuf *out)
+void doc_write_like(const struct doc *spec, struct doc_node *const *v,
+		    struct strbuf *out)
 {
 	struct doc_layout l = {.indented = spec->indented,
 			       .colon_space =
@@ -194,7 +199,7 @@ int doc_patch(const struct doc *spec, const struct doc *patch,
 	v = doc_arena_dup(&a, spec->v, spec->n * sizeof(struct doc_node *));
 	r = v ? patched(&a, v, spec->n, patch, reterr) : -ENOMEM;
 	if (r == 0) {
-		write(spec, v, &made);
+		doc_write_like(spec, v, &made);
 		r = strbuf_error(&made);
 	}
 	/* Room first: then adding cannot fail, and @out is as it was. */

@@ -135,6 +135,14 @@ struct doc_node *doc_find(const struct doc_node *map, struct ch_bytes key);
 struct ch_bytes doc_find_string(const struct doc_node *map, const char *key);
 int doc_bytes_cmp(struct ch_bytes a, struct ch_bytes b);
 
+/* Which of several documents one is; empty where it does not say. */
+struct doc_identity {
+	struct ch_bytes kind, name, space;
+};
+struct doc_identity doc_identity(const struct doc_node *n);
+bool doc_identity_equal(const struct doc_identity *a,
+			const struct doc_identity *b);
+
 /* 0, or the sentence into @f and -EINVAL. @at and @settled as in doc_fail. */
 int doc_fail_set(struct doc_fail *f, size_t at, size_t settled,
 		 const char *what, const char *fmt, ...)
@@ -177,5 +185,8 @@ void doc_write_json(const struct doc_node *n, const struct doc_layout *l,
 		    size_t depth, struct strbuf *out);
 /* One document, block style where it may be; ends with a newline. */
 void doc_write_yaml(const struct doc_node *n, struct strbuf *out);
+/* As many documents as @like has, in its syntax and layout. */
+void doc_write_like(const struct doc *like, struct doc_node *const *v,
+		    struct strbuf *out);
 
 #endif

@@ -6,6 +6,7 @@
  *   json LEN\n<bytes>          the same as JSON
  *   patch LEN LEN\n<spec><patch>
  *   prefix LEN\n<bytes>        nothing, or what no continuation could mend
+ *   merge3 LEN LEN LEN\n<base><version><version>
  *
  * An answer is "ok LEN\n<bytes>", or "no LEN\n<sentence>".
  */
@@ -33,46 +34,52 @@ static void answer(int r, const struct strbuf *out, const struct err *e)
 	fflush(stdout);
 }
 
-static int run(const char *verb, struct ch_bytes a, struct ch_bytes b,
+#define TEXTS_MAX 3
+
+static int run(const char *verb, const struct ch_bytes *text,
 	       struct strbuf *out, struct err *e)
 {
-	struct doc *spec = NULL, *patch = NULL;
-	int r;
+	struct doc *d[TEXTS_MAX] = {NULL};
+	size_t n = strcmp(verb, "json") == 0    ? 1
+		   : strcmp(verb, "patch") == 0 ? 2
+						: 3;
+	int r = 0;
 
 	if (strcmp(verb, "prefix") == 0)
-		return doc_check_prefix(a, e);
-	r = doc_parse(a, &spec, e);
-	if (r == 0 && strcmp(verb, "json") == 0) {
-		r = doc_to_json(spec, out);
-	} else if (r == 0) {
-		r = doc_parse(b, &patch, e);
-		if (r == 0)
-			r = doc_patch(spec, patch, out, e);
-	}
-	doc_free(spec);
-	doc_free(patch);
+		return doc_check_prefix(text[0], e);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = doc_parse(text[i], &d[i], e);
+	if (r == 0 && n == 1)
+		r = doc_to_json(d[0], out);
+	else if (r == 0 && n == 2)
+		r = doc_patch(d[0], d[1], out, e);
+	else if (r == 0)
+		r = doc_merge3(d[0], (const struct doc *const *)d + 1, 2, out,
+			       e);
+	for (size_t i = 0; i < n; i++)
+		doc_free(d[i]);
 	return r;
 }
 
 int main(void)
 {
 	char line[128], verb[16];
-	size_t alen, blen;
 
 	while (fgets(line, sizeof(line), stdin)) {
 		struct strbuf out = STRBUF_INIT;
 		struct err e = ERR_INIT;
-		struct ch_bytes a, b;
+		struct ch_bytes text[TEXTS_MAX];
+		size_t len[TEXTS_MAX] = {0};
 
-		blen = 0;
-		if (sscanf(line, "%15s %zu %zu", verb, &alen, &blen) < 2)
+		if (sscanf(line, "%15s %zu %zu %zu", verb, &len[0], &len[1],
+			   &len[2]) < 2)
 			return 2;
-		a = read_bytes(alen);
-		b = read_bytes(blen);
-		answer(run(verb, a, b, &out, &e), &out, &e);
+		for (size_t i = 0; i < TEXTS_MAX; i++)
+			text[i] = read_bytes(len[i]);
+		answer(run(verb, text, &out, &e), &out, &e);
 		strbuf_release(&out);
-		free((void *)a.p);
-		free((void *)b.p);
+		for (size_t i = 0; i < TEXTS_MAX; i++)
+			free((void *)text[i].p);
 	}
 	return 0;
 }

@@ -679,6 +679,109 @@ static void no_continuation_mends_these(void **state)
 }
 
 /* Every allocation failed in turn, all of jansson's included. */
+/* NULL: {}. Where it is no good, @want is in the sentence. */
+static void merge3_gives(bool good, const char *base, const char *a,
+			 const char *b, const char *want)
+{
+	const char *const text[] = {base, a, b};
+	struct doc *d[3] = {NULL};
+	struct strbuf sb = STRBUF_INIT;
+	struct err e = ERR_INIT;
+	int r;
+
+	for (size_t i = 0; i < 3; i++)
+		d[i] = text[i] ? parsed(text[i]) : NULL;
+	strbuf_add_str(&sb, "+");
+	r = doc_merge3(d[0], (const struct doc *const *)d + 1, 2, &sb, &e);
+	if (good && r < 0)
+		fail_msg("%s", e.text);
+	if (good) {
+		assert_string_equal(sb.buf + 1, want);
+	} else {
+		assert_int_equal(r, -EINVAL);
+		assert_string_equal(sb.buf, "+");
+		if (!strstr(e.text, want))
+			fail_msg("'%s' is not in '%s'", want, e.text);
+	}
+	strbuf_release(&sb);
+	for (size_t i = 0; i < 3; i++)
+		doc_free(d[i]);
+}
+
+static void versions_are_merged_field_by_field(void **state)
+{
+	(void)state;
+	/* The base's order and text; comments are lost; new keys behind. */
+	merge3_gives(true, "a: 0x1F # n\nb: 'two'\nc: {d: 1, e: 2}\n",
+		     "n: 1\na: 0x1F\nb: 'two'\nc: {d: 1, e: 3}\n",
+		     "a: 0x1F\nc: {d: 9, e: 2}\nm: 1\nb: 'two'\n",
+		     "a: 0x1F\nb: 'two'\nc: {d: 9, e: 3}\nn: 1\nm: 1\n");
+	/* A removal, a value that is null, and no change at all. */
+	merge3_gives(true, "{\"a\":1,\"b\":2,\"c\":3}\n", "{\"b\":2,\"c\":3}",
+		     "{\"a\":1,\"b\":null,\"c\":3}", "{\"b\":null,\"c\":3}\n");
+	merge3_gives(true, "a: 1\n", "a: 1\n", "a: 2\n", "a: 2\n");
+	/* The same change, written in two ways; and both remove it. */
+	merge3_gives(true, "a: 1\nb: 1\n", "a: 0x10\n", "a: 16\n", "a: 0x10\n");
+	/* Both add a map. */
+	merge3_gives(true, "a: 1\n", "a: 1\nx: {b: 1}\n", "a: 1\nx: {c: {}}\n",
+		     "a: 1\nx: {b: 1, c: {}}\n");
+	/* NULL is {}: what a patch that is not there says. */
+	merge3_gives(true, NULL, "a: 1\n", "b: 1\n", "a: 1\nb: 1\n");
+	merge3_gives(true, "a: 1\nb: 2\n", NULL, "a: 1\nb: 2\nc: 3\n",
+		     "c: 3\n");
+	/* Syntax: the base's, unless both left it. */
+	merge3_gives(true, "{\"a\": 1}", "a: 1\nb: x\n", "{\"a\": 2}",
+		     "{\"a\": 2,\"b\": \"x\"}");
+	merge3_gives(true, "{\"a\": 1}", "a: 1\nb: x\n", "a: 2\n",
+		     "a: 2\nb: x\n");
+}
+
+static void contradictions_are_told(void **state)
+{
+	(void)state;
+	merge3_gives(false, "a: {b: 1}\n", "a: {b: 2}\n", "a: {b: 3}\n",
+		     ".a.b is changed in two ways");
+	/* Lists are changed whole. */
+	merge3_gives(false, "a: [1, 2]\n", "a: [0, 2]\n", "a: [1, 3]\n", ".a ");
+	/* A removal against a change below it. */
+	merge3_gives(false, "a: {b: 1, c: 2}\n", "x: 1\n", "a: {b: 1, c: 3}\n",
+		     ".a ");
+	merge3_gives(false, "a: 1\n", "a: {b: 1}\n", "a: {c: 1}\n", ".a ");
+	merge3_gives(false, "[1]", "[2]", "[3]", "the whole");
+	/* 1 and "1" are two. */
+	merge3_gives(false, "b: 1\n", "a: 1\n", "a: '1'\n", ".a ");
+	/* An application's tag is part of the value. */
+	merge3_gives(false, "a: !x {b: 1}\n", "a: !y {b: 1}\n",
+		     "a: !x {b: 2}\n", ".a ");
+}
+
+static void documents_are_merged_one_by_one(void **state)
+{
+#define DOC(name, v) "kind: A\nmetadata: {name: " name "}\nv: " v "\n"
+	(void)state;
+	/* By kind and name, wherever they stand. */
+	merge3_gives(true, DOC("p", "1") "---\n" DOC("q", "1"),
+		     DOC("q", "1") "---\n" DOC("p", "2"),
+		     DOC("p", "1") "---\n" DOC("q", "3"),
+		     DOC("p", "2") "---\n" DOC("q", "3"));
+	merge3_gives(false, DOC("p", "1") "---\n" DOC("q", "1"),
+		     DOC("p", "1") "---\n" DOC("r", "1"),
+		     DOC("p", "1") "---\n" DOC("q", "3"), "documents");
+	merge3_gives(false, DOC("p", "1"), DOC("p", "1") "---\n" DOC("q", "1"),
+		     DOC("p", "2"), "documents");
+	/* One document is that one, whatever it is called. */
+	merge3_gives(true, DOC("p", "1"), DOC("q", "1"), DOC("p", "2"),
+		     DOC("q", "2"));
+	/* Else by place, where the same ones stand there. */
+	merge3_gives(true, "a: 1\n---\nb: 1\n", "a: 2\n---\nb: 1\n",
+		     "a: 1\n---\nb: 2\n", "a: 2\n---\nb: 2\n");
+	merge3_gives(false, "a: 1\n---\n" DOC("p", "1"),
+		     "a: 1\n---\n" DOC("q", "1"), "a: 2\n---\n" DOC("p", "1"),
+		     "documents");
+	merge3_gives(false, "a: 1\n", NULL, "a: 1\n---\nb: 1\n", "documents");
+#undef DOC
+}
+
 static void no_memory_is_an_answer(void **state)
 {
 	static const char *const specs[] = {
@@ -695,6 +798,8 @@ static void no_memory_is_an_answer(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		struct ch_bytes in = ch_str(specs[i]);
 		struct doc *p = parsed(i ? patch : "{\"a\": {\"b\": \"y\"}}");
+		struct doc *q = parsed("q: 1\nx: {m: 1}\na: {c: 1}\n");
+		const struct doc *const both[] = {p, q};
 		int failed = 0, r = -ENOMEM;
 
 		for (long n = 0; r == -ENOMEM; n++) {
@@ -709,6 +814,8 @@ static void no_memory_is_an_answer(void **state)
 				r = doc_parse(in, &d, &e);
 			if (r == 0)
 				r = doc_patch(d, p, &out, &e);
+			if (r == 0)
+				r = doc_merge3(NULL, both, 2, &out, &e);
 			if (r == 0)
 				r = doc_to_json(d, &json);
 			mem_fail_after(-1);
@@ -726,6 +833,7 @@ static void no_memory_is_an_answer(void **state)
 		}
 		assert_int_equal(r, 0);
 		assert_true(failed > 20);
+		doc_free(q);
 		doc_free(p);
 	}
 	assert_int_equal(mem_outstanding(), 0);
@@ -749,6 +857,9 @@ int main(void)
 		cmocka_unit_test(manifests_and_secrets),
 		cmocka_unit_test(every_prefix_of_what_is_valid_passes),
 		cmocka_unit_test(no_continuation_mends_these),
+		cmocka_unit_test(versions_are_merged_field_by_field),
+		cmocka_unit_test(contradictions_are_told),
+		cmocka_unit_test(documents_are_merged_one_by_one),
 		cmocka_unit_test(no_memory_is_an_answer),
 	};
 
