@@ -136,6 +136,13 @@ void act_free(void *value)
 		a->removed = x->next;
 		mem_free(x);
 	}
+	while (a->discards) {
+		struct discard *d = a->discards;
+
+		a->discards = d->next;
+		mem_free(d);
+	}
+	mem_free(a->merge);
 	mem_free(a);
 }
 

@@ -15,6 +15,13 @@ struct removed {
 	struct ch_id site;
 };
 
+/* A version that a user here has discarded: it goes once grace is over. */
+struct discard {
+	struct discard *next;
+	struct dot dot;
+	uint64_t until_ms;
+};
+
 struct act {
 	struct ch_bytes name; /* Behind the struct. */
 	uint64_t due_ms;      /* CH_NEVER: not in the heap. */
@@ -42,6 +49,8 @@ struct act {
 	struct version tried_version;
 
 	struct removed *removed;
+	struct discard *discards;
+	struct merge *merge; /* Of concurrent versions: merge.c. NULL: none. */
 };
 
 /* NULL: it is settled. */
@@ -57,6 +66,12 @@ int act_due(struct ch_engine *e, struct act *a, uint64_t ms);
 void act_undue(struct ch_engine *e, struct act *a);
 /* Look at it once a driver is free. */
 void act_await_slot(struct ch_engine *e, struct act *a);
+
+/* discard.c: carry out what is due, and come back for the rest. */
+int discard_run(struct ch_engine *e, struct act *a);
+/* merge.c: write down what concurrent versions come to, when it is our turn.
+ * @seen: the record, as it may still be; NULL: unknown. */
+int merge_run(struct ch_engine *e, struct act *a, const struct record *seen);
 
 /* Removals whose grace is over. */
 void act_forget_removed(struct ch_engine *e, struct act *a);

@@ -245,6 +245,22 @@ int body_put(struct ch_engine *e, const struct ch_hash *hash,
 		      : hash_add(&e->fresh, &e->n_fresh, &e->alloc_fresh, hash);
 }
 
+int body_read(struct ch_engine *e, const struct body_ref *body,
+	      struct strbuf *out)
+{
+	struct strbuf chunk = STRBUF_INIT;
+	uint32_t n = chunks_of(body->len);
+	int rc = 0;
+
+	for (uint32_t no = 0; rc == 0 && no < n; no++) {
+		rc = chunk_get(e, &body->hash, no, &chunk);
+		if (rc == 0)
+			strbuf_add(out, chunk.buf, chunk.len);
+	}
+	strbuf_release(&chunk);
+	return rc < 0 ? rc : strbuf_error(out);
+}
+
 /* All chunks are here: do they make the body that was announced? */
 static int verify(struct ch_engine *e, const struct ch_hash *hash, uint64_t len,
 		  bool *ret_good)

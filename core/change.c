@@ -82,6 +82,11 @@ static int put(struct ch_engine *e, struct record *r, const struct vv *ctx,
 	return rc;
 }
 
+int change_put(struct ch_engine *e, struct record *r, struct entry *entry)
+{
+	return put(e, r, NULL, entry);
+}
+
 int sites_set(struct ch_engine *e, struct record *r, uint16_t type,
 	      const struct ch_id *site, struct ch_bytes name, bool in)
 {
@@ -404,6 +409,34 @@ static int do_site_del(struct ch_engine *e, const struct ch_submit *s)
 	return answer(e, s, rc);
 }
 
+/* What the writer of @entry had before it: as it was at open, else what is
+ * @shown now (NULL: nothing). */
+static int set_base(struct ch_engine *e, struct entry *entry,
+		    const struct ch_submit *s, const struct context *ctx,
+		    const struct entry *shown)
+{
+	int rc = 0;
+
+	if (s->context.len) {
+		entry->has_base = ctx->has_base;
+		entry->base_vid = ctx->base_vid;
+		entry->base = ctx->base;
+		entry->base_syntax = ctx->base_syntax;
+	} else if (shown) {
+		entry->has_base = true;
+		entry_vid(shown, &entry->base_vid);
+		entry->base = shown->body;
+		entry->base_syntax = shown->syntax;
+	}
+	if (entry->has_base && entry->base.len) {
+		/* A base that has been let go of meanwhile is no base. */
+		bool has = body_has(e, &entry->base, &rc);
+
+		entry->has_base = has;
+	}
+	return rc;
+}
+
 static int write_spec(struct ch_engine *e, struct record *r,
 		      const struct ch_submit *s, const struct context *ctx)
 {
@@ -418,24 +451,9 @@ static int write_spec(struct ch_engine *e, struct record *r,
 	};
 	int rc;
 
-	if (s->context.len) {
-		entry.has_base = ctx->has_base;
-		entry.base_vid = ctx->base_vid;
-		entry.base = ctx->base;
-		entry.base_syntax = ctx->base_syntax;
-	} else if (shown) {
-		entry.has_base = true;
-		entry_vid(shown, &entry.base_vid);
-		entry.base = shown->body;
-		entry.base_syntax = shown->syntax;
-	}
 	rc = body_put(e, &entry.body.hash, s->body);
-	if (rc == 0 && entry.has_base) {
-		/* A base that has been let go of meanwhile is no base. */
-		bool has = body_has(e, &entry.base, &rc);
-
-		entry.has_base = has;
-	}
+	if (rc == 0)
+		rc = set_base(e, &entry, s, ctx, shown);
 	return rc < 0 ? rc
 		      : put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
 }
@@ -463,6 +481,7 @@ static int write_patch(struct ch_engine *e, struct record *r,
 		.syntax = s->prepared.syntax,
 		.flags = s->prepared.secret ? ENTRY_SECRET : 0,
 	};
+	const struct entry *shown = record_get(r, ENTRY_PATCH, entry.sub);
 	int rc = 0;
 
 	if (!place_trim(s->body).len) { /* An empty line clears it. */
@@ -471,6 +490,11 @@ static int write_patch(struct ch_engine *e, struct record *r,
 	}
 	if (entry.body.len)
 		rc = body_put(e, &entry.body.hash, s->body);
+	/* The base of a first patch is {}: there is one, with nothing in it. */
+	if (s->context.len ? !ctx->has_base : !shown)
+		entry.has_base = true;
+	else if (rc == 0)
+		rc = set_base(e, &entry, s, ctx, shown);
 	return rc < 0 ? rc
 		      : put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
 }
@@ -485,13 +509,13 @@ static int write_driver(struct ch_engine *e, struct record *r,
 }
 
 /* The version that was just written; NULL: none. */
-static const struct entry *written(const struct record *r,
+static const struct entry *written(const struct record *r, uint16_t type,
 				   const struct context_own *own)
 {
 	const struct entry *entry;
 	size_t pos = 0;
 
-	while ((entry = record_next(r, ENTRY_SPEC, &pos)))
+	while ((entry = record_next(r, type, &pos)))
 		if (actor_cmp(&entry->dot.actor, &own->actor) == 0 &&
 		    entry->dot.seq >= own->from && entry->dot.seq <= own->to)
 			return entry;
@@ -541,7 +565,12 @@ static int answer_written(struct ch_engine *e, const struct ch_submit *s,
 
 	if (!s->context.len || e->seq == before)
 		return answer(e, s, 0);
-	context_encode_next(ctx, &own, written(r, &own), &next);
+	context_encode_next(ctx, &own,
+			    written(r,
+				    s->file == CH_FILE_PATCH ? ENTRY_PATCH
+							     : ENTRY_SPEC,
+				    &own),
+			    &next);
 	rc = strbuf_error(&next);
 	if (rc == 0)
 		update_written(e, s->token, strbuf_bytes(&next));
@@ -615,6 +644,7 @@ static int do_mode(struct ch_engine *e, const struct ch_submit *s)
 static int restore(struct ch_engine *e, struct record *r,
 		   const struct stored_trash *t, struct ch_bytes user)
 {
+	static const struct vv nothing;
 	struct entry was;
 	size_t pos = 0;
 	int rc = clear(e, r), more = 0;
@@ -635,16 +665,11 @@ static int restore(struct ch_engine *e, struct record *r,
 				rc = sites_set(e, r, ENTRY_SITE, &site,
 					       value.name, true);
 			break;
-		case ENTRY_SPEC: {
-			/* Concurrent ones stay concurrent: they see no dots. */
-			static const struct vv nothing;
-
+		default:
+			/* Concurrent ones stay concurrent: they see no dots.
+			 * The bodies of bases are not kept in .trash. */
 			was.has_base = false;
 			rc = put(e, r, &nothing, &was);
-			break;
-		}
-		default:
-			rc = put(e, r, NULL, &was);
 			break;
 		}
 	}
@@ -734,6 +759,8 @@ int change_submit(struct ch_engine *e, const struct ch_submit *s)
 		return member_set_labels(e, s);
 	case CH_WAIT:
 		return wait_start(e, s);
+	case CH_DISCARD:
+		return discard_submit(e, s);
 	}
 	return 0;
 }

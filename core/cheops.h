@@ -69,6 +69,8 @@ enum ch_op {
 	CH_LABELS,   /* body: this site's labels. */
 	CH_WAIT,     /* name, site ("": all), timeout_ms: answered when carried
 		      * out; -EHOSTUNREACH, -EIO, -ETIMEDOUT. */
+	CH_DISCARD,  /* name, context (of view_discard()): versions that are not
+		      * shown go once grace is over. -ENOENT. */
 };
 
 enum ch_file { /* What CH_WRITE writes to. */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/resource.h"
 #include "core/wire.h"
 
 void context_init(struct context *c)
@@ -37,29 +36,29 @@ static void put_base(const struct ch_hash *vid, const struct body_ref *body,
 	wire_put_u8(sb, syntax);
 }
 
-static void put_base_of(const struct entry *spec, struct strbuf *sb)
+static void put_base_of(const struct entry *entry, struct strbuf *sb)
 {
 	struct ch_hash vid;
 
-	entry_vid(spec, &vid);
-	put_base(&vid, &spec->body, spec->syntax, sb);
+	entry_vid(entry, &vid);
+	put_base(&vid, &entry->body, entry->syntax, sb);
 }
 
-void context_encode(const struct record *r, struct strbuf *sb)
+void context_encode(const struct record *r, const struct entry *shown,
+		    struct strbuf *sb)
 {
 	static const struct vv nothing;
-	const struct entry *spec = r ? resource_spec(r) : NULL;
 
 	vv_encode(r ? &r->clock : &nothing, sb);
 	wire_put_u8(sb, 0);
-	if (spec)
-		put_base_of(spec, sb);
+	if (shown)
+		put_base_of(shown, sb);
 	else
 		wire_put_u8(sb, 0);
 }
 
 void context_encode_next(const struct context *c, const struct context_own *own,
-			 const struct entry *spec, struct strbuf *sb)
+			 const struct entry *entry, struct strbuf *sb)
 {
 	size_t first = c->n_own == CONTEXT_OWN_MAX;
 
@@ -68,8 +67,8 @@ void context_encode_next(const struct context *c, const struct context_own *own,
 	for (size_t i = first; i < c->n_own; i++)
 		put_own(&c->own[i], sb);
 	put_own(own, sb);
-	if (spec)
-		put_base_of(spec, sb);
+	if (entry)
+		put_base_of(entry, sb);
 	else if (c->has_base)
 		put_base(&c->base_vid, &c->base, c->base_syntax, sb);
 	else

@@ -110,6 +110,8 @@ static int start(struct ch_engine *e)
 		rc = member_start(e);
 	if (rc == 0)
 		rc = rejoin_start(e);
+	if (rc == 0)
+		rc = discard_start(e);
 	return rc < 0 ? rc : plan_start(e);
 }
 

@@ -10,6 +10,8 @@
  *	trash.c     what was deleted, and can be restored
  *	change.c    what users ask for
  *	sites.c     the file sites, read and edited
+ *	merge.c     concurrent versions that become one
+ *	discard.c   those that a user does not want
  *	member.c    sites known, and whose heartbeat is heard
  *	outbox.c    what each site has yet to be told
  *	exchange.c  messages in, and their answers
@@ -202,6 +204,9 @@ bool body_has(struct ch_engine *e, const struct body_ref *body, int *ret_rc);
 /* Store a body that came whole. */
 int body_put(struct ch_engine *e, const struct ch_hash *hash,
 	     struct ch_bytes body);
+/* Append a body. -ENOENT: a part of it is not here. */
+int body_read(struct ch_engine *e, const struct body_ref *body,
+	      struct strbuf *out);
 enum body_came {
 	BODY_NOT,     /* It is here already, or this is not its next piece. */
 	BODY_PART,    /* Stored; more is missing. */
@@ -254,6 +259,9 @@ int trash_expire(struct ch_engine *e);
 
 /* change.c */
 int change_submit(struct ch_engine *e, const struct ch_submit *s);
+/* Write @entry in place of all that its register holds; its dot, time and
+ * payload are made here. */
+int change_put(struct ch_engine *e, struct record *r, struct entry *entry);
 /* How long after a mkdir a resource is held back unless it is quiet. */
 #define CHANGE_FRESH_MS 1000
 
@@ -268,6 +276,18 @@ int sites_last(struct ch_engine *e, struct record *r,
 /* One site in or out, or its witness, in @r. */
 int sites_set(struct ch_engine *e, struct record *r, uint16_t type,
 	      const struct ch_id *site, struct ch_bytes name, bool in);
+
+/* merge.c */
+/* Do versions of spec or of a patch in @r stay apart, because no field merge
+ * makes one of them? @ret_why: a sentence, or "". */
+int merge_apart(struct ch_engine *e, const struct record *r, bool *ret_apart,
+		const char **ret_why);
+
+/* discard.c */
+int discard_submit(struct ch_engine *e, const struct ch_submit *s);
+int discard_start(struct ch_engine *e);
+/* @name is deleted: what was discarded in it meanwhile was not. */
+int discard_void(struct ch_engine *e, struct ch_bytes name);
 
 /* member.c */
 struct peer *member_find(const struct ch_engine *e, const struct ch_id *site);

@@ -331,6 +331,128 @@ static struct ch_bytes author(struct ch_engine *e, const struct entry *entry)
 	return member_name(e, &entry->dot.actor.site);
 }
 
+static bool is_torn(const struct record *r, uint16_t type, const char *sub)
+{
+	return r && resource_is_there(r) &&
+	       resource_is_torn(r, type, ch_str(sub));
+}
+
+/* The driver, or a mode, that several wrote at once: each value, and whose. */
+static int announce_register(struct ch_engine *e, const struct record *r,
+			     const struct record *old, uint16_t type,
+			     const char *sub)
+{
+	const char *what = type == ENTRY_DRIVER ? "driver"
+			   : *sub               ? "mode of spec"
+						: "mode";
+	bool is = is_torn(r, type, sub), was = is_torn(old, type, sub);
+	struct ch_bytes none = ch_str("");
+	struct strbuf text = STRBUF_INIT;
+	const struct entry *entry;
+	size_t pos = 0;
+	int rc;
+
+	while (is && !was && (entry = record_next(r, type, &pos))) {
+		if (!ch_bytes_equal(entry->sub, ch_str(sub)))
+			continue;
+		strbuf_add_str(&text, text.len ? ", " : "");
+		if (type == ENTRY_DRIVER)
+			strbuf_add(&text, entry->value.p, entry->value.len);
+		else
+			resource_mode_words(entry, &text);
+		strbuf_add_str(&text, " of ");
+		strbuf_add(&text, author(e, entry).p, author(e, entry).len);
+	}
+	rc = strbuf_error(&text);
+	if (rc == 0 && is && !was)
+		update_notice(e, "conflict", r->name, none, NULL, none,
+			      "%s: %s: see conflicts/", what, text.buf);
+	if (rc == 0 && was && !is && resource_is_there(r))
+		update_notice(e, "resolved", r->name, none, NULL, none, "%s",
+			      what);
+	strbuf_release(&text);
+	return rc;
+}
+
+/* Was that merge made here or elsewhere before? Two sites may write it. */
+static bool is_new_merge(const struct entry *entry, const struct record *old)
+{
+	if (!(entry->flags & ENTRY_MERGED) ||
+	    vv_covers(&old->clock, &entry->dot))
+		return false;
+	for (size_t i = 0; i < old->n; i++)
+		if ((old->v[i].flags & ENTRY_MERGED) &&
+		    resource_says_same(&old->v[i], entry))
+			return false;
+	return true;
+}
+
+static void announce_merges(struct ch_engine *e, const struct record *r,
+			    const struct record *old)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		const struct entry *entry = &r->v[i];
+		struct version v = {0};
+		struct ch_bytes of = ch_str("");
+		struct ch_id site;
+
+		if (!is_new_merge(entry, old))
+			continue;
+		entry_vid(entry, &v.vid);
+		if (entry->type == ENTRY_PATCH && entry_site(entry, &site) == 0)
+			of = member_name(e, &site);
+		update_notice(
+			e, "merge", r->name, author(e, entry), &v, ch_str(""),
+			"concurrent versions of %s%.*s that changed "
+			"different fields",
+			entry->type == ENTRY_PATCH ? "the patch of " : "spec",
+			(int)of.len, (const char *)of.p);
+	}
+}
+
+static bool has_versions(const struct record *r)
+{
+	const struct entry *entry;
+	size_t pos = 0;
+
+	while ((entry = resource_hidden(r, &pos)))
+		if (entry->type == ENTRY_SPEC || entry->type == ENTRY_PATCH)
+			return true;
+	return false;
+}
+
+/* Versions that contradict each other, and such that are one again. */
+static int announce_conflicts(struct ch_engine *e, const struct record *r,
+			      const struct record *old,
+			      const struct version *shown)
+{
+	struct ch_bytes none = ch_str("");
+	bool is, was = false;
+	const char *why;
+	int rc = 0;
+
+	if (old && resource_is_there(old) && resource_is_there(r))
+		announce_merges(e, r, old);
+	if (old)
+		rc = merge_apart(e, old, &was, &why);
+	if (rc == 0)
+		rc = merge_apart(e, r, &is, &why);
+	if (rc == 0 && is && !was)
+		update_notice(e, "conflict", r->name, none, shown, none,
+			      "%zu concurrent versions%s%s: see conflicts/",
+			      resource_conflicts(r), *why ? ", " : "", why);
+	if (rc == 0 && was && !has_versions(r) && resource_is_there(r))
+		update_notice(e, "resolved", r->name, none, shown, none, "%s",
+			      "");
+	if (rc == 0)
+		rc = announce_register(e, r, old, ENTRY_DRIVER, "");
+	if (rc == 0)
+		rc = announce_register(e, r, old, ENTRY_MODE, "");
+	if (rc == 0)
+		rc = announce_register(e, r, old, ENTRY_MODE, "spec");
+	return rc;
+}
+
 /* Tell people and the kernel what became of @name. */
 static int announce(struct ch_engine *e, const struct record *r,
 		    const struct record *old)
@@ -339,7 +461,6 @@ static int announce(struct ch_engine *e, const struct record *r,
 	const struct entry *was = old ? resource_spec(old) : NULL;
 	bool there = resource_is_there(r);
 	bool was_there = old && resource_is_there(old);
-	size_t n = resource_conflicts(r), m = old ? resource_conflicts(old) : 0;
 	struct pusher p = {.e = e, .r = r, .old = old};
 	struct version v = {0}, w = {0};
 	struct ch_bytes none = ch_str("");
@@ -366,11 +487,8 @@ static int announce(struct ch_engine *e, const struct record *r,
 	if (there && is && !version_equal(&v, &w))
 		update_notice(e, "version", r->name, author(e, is), &v,
 			      is->user, "%s", "");
-	if (n > 1 && m < 2)
-		update_notice(e, "conflict", r->name, none, &v, none,
-			      "%zu concurrent versions: see conflicts/", n);
-	if (there && n < 2 && m > 1)
-		update_notice(e, "resolved", r->name, none, &v, none, "%s", "");
+	if (rc == 0)
+		rc = announce_conflicts(e, r, old, &v);
 	if (was_there && !there && (tomb = record_next(r, ENTRY_TOMB, &pos)))
 		update_notice(e, "deleted", r->name, author(e, tomb), NULL,
 			      tomb->user, "%s", "");
@@ -573,6 +691,8 @@ static int save(struct ch_engine *e, struct record *r, const struct record *old,
 		rc = move_count(e, old && resource_is_there(old), is);
 	if (rc == 0)
 		rc = announce(e, r, old);
+	if (rc == 0 && !is)
+		rc = discard_void(e, r->name);
 	if (rc == 0 && confirmed)
 		rc = push(&p);
 	if (rc == 0) /* It looks whether the record may go, too. */

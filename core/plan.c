@@ -485,7 +485,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 static bool is_settled(const struct act *a)
 {
 	return !a->looking && !a->queued && !a->job && a->due_ms == CH_NEVER &&
-	       !a->removed && !a->tries;
+	       !a->removed && !a->discards && !a->merge && !a->tries;
 }
 
 static void drop_if_settled(struct ch_engine *e, struct act *a)
@@ -509,8 +509,14 @@ static int look_at(struct ch_engine *e, struct act *a)
 		rc = sight_open(e, a->name, &s);
 		if (rc == 0)
 			rc = consider(e, a, &s);
+		if (rc == 0)
+			rc = merge_run(e, a, &s.r);
 		sight_close(&s);
+	} else {
+		rc = merge_run(e, a, NULL);
 	}
+	if (rc == 0)
+		rc = discard_run(e, a);
 	if (rc == 0 && a->fresh_until_ms)
 		rc = act_due(e, a, a->fresh_until_ms);
 	for (struct removed *x = a->removed; rc == 0 && x; x = x->next)

@@ -58,6 +58,7 @@ enum entry_type {
 
 enum { /* Entry flags. */
 	ENTRY_SECRET = 1u << 0,
+	ENTRY_MERGED = 1u << 1, /* By a site: fields of concurrent versions. */
 };
 
 struct body_ref {
@@ -127,6 +128,9 @@ int record_write(struct record *r, const struct vv *ctx,
 void record_drop_dot(struct record *r, const struct dot *dot);
 void record_drop(struct record *r, uint16_t type, struct ch_bytes sub,
 		 const struct vv *ctx);
+
+/* The one write of that dot, if it is there. The clock still covers it. */
+void record_drop_dot(struct record *r, const struct dot *dot);
 
 /* The @i-th entry of a type from place *pos on; NULL at the end. */
 const struct entry *record_next(const struct record *r, uint16_t type,

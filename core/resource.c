@@ -53,33 +53,79 @@ size_t resource_versions(const struct record *r)
 	return n;
 }
 
-const struct entry *resource_hidden_patch(const struct record *r, size_t *pos)
+static bool same_register(const struct entry *a, const struct entry *b)
 {
-	const struct entry *e, *other;
+	return a->type == b->type && ch_bytes_equal(a->sub, b->sub);
+}
 
-	while ((e = record_next(r, ENTRY_PATCH, pos))) {
-		const struct entry *shown = record_get(r, ENTRY_PATCH, e->sub);
-		bool seen = false;
-		size_t at = 0;
+bool resource_says_same(const struct entry *a, const struct entry *b)
+{
+	return same_register(a, b) &&
+	       hash_cmp(&a->body.hash, &b->body.hash) == 0 &&
+	       ch_bytes_equal(a->value, b->value);
+}
 
-		while ((other = record_next(r, ENTRY_PATCH, &at)) && !seen)
-			seen = (other == shown || other < e) &&
-			       ch_bytes_equal(other->sub, e->sub) &&
-			       hash_cmp(&other->body.hash, &e->body.hash) == 0;
-		if (!seen)
-			return e;
+/* Entries of one register stand side by side, see R3. */
+static bool is_hidden(const struct record *r, size_t i)
+{
+	const struct entry *e = &r->v[i], *shown = e;
+	size_t lo = i, hi = i + 1;
+
+	while (lo && same_register(&r->v[lo - 1], e))
+		lo--;
+	while (hi < r->n && same_register(&r->v[hi], e))
+		hi++;
+	for (size_t k = lo; k < hi; k++)
+		if (entry_rank(&r->v[k], shown) > 0)
+			shown = &r->v[k];
+	if (resource_says_same(e, shown))
+		return false;
+	for (size_t k = lo; k < i; k++)
+		if (resource_says_same(e, &r->v[k]))
+			return false;
+	return true;
+}
+
+const struct entry *resource_hidden(const struct record *r, size_t *pos)
+{
+	while (*pos < r->n) {
+		size_t i = (*pos)++;
+
+		switch (r->v[i].type) {
+		case ENTRY_SPEC:
+		case ENTRY_DRIVER:
+		case ENTRY_MODE:
+		case ENTRY_PATCH:
+			if (is_hidden(r, i))
+				return &r->v[i];
+			break;
+		default:
+			break;
+		}
 	}
 	return NULL;
 }
 
+bool resource_is_torn(const struct record *r, uint16_t type,
+		      struct ch_bytes sub)
+{
+	const struct entry *e;
+	size_t pos = 0;
+
+	while ((e = resource_hidden(r, &pos)))
+		if (e->type == type && ch_bytes_equal(e->sub, sub))
+			return true;
+	return false;
+}
+
 size_t resource_conflicts(const struct record *r)
 {
-	size_t n = resource_versions(r), pos = 0, patches = 0;
+	const struct entry *e;
+	size_t pos = 0, n = 0;
 
-	while (resource_hidden_patch(r, &pos))
-		patches++;
-	n = n > 1 ? n : 0;
-	return patches ? n + patches + (n == 0) : n;
+	while ((e = resource_hidden(r, &pos)))
+		n += e->type != ENTRY_MODE;
+	return n ? n + 1 : 0;
 }
 
 bool resource_is_split(const struct record *r)
@@ -371,6 +417,18 @@ int mode_value_decode(struct ch_bytes b, struct mode_value *ret_mode)
 		return -EPROTO;
 	*ret_mode = m;
 	return 0;
+}
+
+void resource_mode_words(const struct entry *e, struct strbuf *out)
+{
+	struct mode_value m = {.mode = 0};
+
+	(void)mode_value_decode(e->value, &m);
+	strbuf_addf(out, "%04o %.*s %.*s", (unsigned)m.mode,
+		    m.owner.len ? (int)m.owner.len : 1,
+		    m.owner.len ? (const char *)m.owner.p : "-",
+		    m.group.len ? (int)m.group.len : 1,
+		    m.group.len ? (const char *)m.group.p : "-");
 }
 
 void site_value_encode(const struct site_value *s, struct strbuf *sb)

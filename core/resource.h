@@ -38,10 +38,18 @@ bool resource_is_there(const struct record *r);
 const struct entry *resource_spec(const struct record *r);
 /* Concurrent versions of different content; 1 or 0: no conflict. */
 size_t resource_versions(const struct record *r);
-/* Concurrent versions of patches that are not shown: walk them from place
- * *pos on, as record_next(); those of equal content count once. */
-const struct entry *resource_hidden_patch(const struct record *r, size_t *pos);
-/* Versions that contradict each other, patches included; 0: no conflict. */
+/* Do two entries of one register put the same there? */
+bool resource_says_same(const struct entry *a, const struct entry *b);
+/*
+ * Concurrent values of spec, driver, mode and patches that are not shown: walk
+ * them from place *pos on, as record_next(); those that say the same count
+ * once.
+ */
+const struct entry *resource_hidden(const struct record *r, size_t *pos);
+/* Does that entry's register hold such a value? */
+bool resource_is_torn(const struct record *r, uint16_t type,
+		      struct ch_bytes sub);
+/* Versions that contradict each other, those of modes apart; 0: no conflict. */
 size_t resource_conflicts(const struct record *r);
 /* The specs are of several lineages: two resources under one name. */
 bool resource_is_split(const struct record *r);
@@ -94,6 +102,8 @@ void resource_desired(const struct record *r, const struct ch_id *site,
 		      struct desired *ret_desired);
 
 /* Values, as they stand in entries. */
+/* "0750 ann staff", with - for who is not known. */
+void resource_mode_words(const struct entry *e, struct strbuf *out);
 void mode_value_encode(const struct mode_value *m, struct strbuf *sb);
 int mode_value_decode(struct ch_bytes b, struct mode_value *ret_mode);
 void site_value_encode(const struct site_value *s, struct strbuf *sb);

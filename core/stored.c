@@ -220,3 +220,11 @@ void key_unmet(struct strbuf *sb, struct ch_bytes name)
 	strbuf_add_char(sb, 'p');
 	strbuf_add(sb, name.p, name.len);
 }
+
+void key_discard(struct strbuf *sb, struct ch_bytes name, const struct dot *dot)
+{
+	strbuf_add_str(sb, "discard/");
+	strbuf_add(sb, name.p, name.len);
+	strbuf_add_char(sb, '\0');
+	dot_encode(dot, sb);
+}

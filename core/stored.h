@@ -3,7 +3,9 @@
  *
  *	COL_SYS     "count" u64: resources · "n/" site, u64: those of a site ·
  *	            "run" u64: ms · "trash" u64: last N · "labels" ·
- *	            "part/" hash: a body that is not whole, or spare
+ *	            "part/" hash: a body that is not whole, or spare ·
+ *	            "discard/" name, NUL, dot: a version that a user here has
+ *	            discarded, and that goes once grace is over -> nothing
  *	COL_RECORD  name -> u64 sequence of its outbox entries, record
  *	COL_REPORT  name, NUL, site -> u64 sequence, u64 received at, report
  *	COL_BODY    hash, u32 chunk -> bytes
@@ -27,6 +29,7 @@
 #include "core/id.h"
 #include "core/message.h"
 #include "core/report.h"
+#include "core/vv.h"
 
 struct stored_site {
 	struct ch_bytes name, address, labels, version;
@@ -99,5 +102,7 @@ void key_ref(struct strbuf *sb, const struct ch_hash *hash,
 void key_out(struct strbuf *sb, const struct ch_id *site, uint64_t seq);
 void key_live(struct strbuf *sb, const struct ch_id *site);
 void key_unmet(struct strbuf *sb, struct ch_bytes name);
+void key_discard(struct strbuf *sb, struct ch_bytes name,
+		 const struct dot *dot);
 
 #endif

@@ -349,125 +349,6 @@ static int sites_text(const struct view *v, const struct record *r,
 	return rc == 0 ? each_site(v, r, true, add_witness, out) : rc;
 }
 
-void view_conflict_name(const struct view *v, const struct entry *e,
-			struct strbuf *sb)
-{
-	struct strbuf buf = STRBUF_INIT;
-	struct stored_site site;
-	struct ch_hash vid;
-
-	text_time((e->hlc >> 16) + !e->hlc, sb);
-	strbuf_add_char(sb, '-');
-	if (view_site_stored(v, &e->dot.actor.site, &buf, &site) == 0)
-		strbuf_add(sb, site.name.p, site.name.len);
-	else
-		strbuf_add_hex(sb, e->dot.actor.site.b, 4);
-	strbuf_add_char(sb, '-');
-	entry_vid(e, &vid);
-	strbuf_add_hex(sb, vid.b, 4);
-	strbuf_release(&buf);
-}
-
-/* A version that stands in conflicts/: not the shown one, nor equal to one
- * that is shown or stands there already. */
-static bool is_hidden(const struct record *r, const struct entry *e)
-{
-	const struct entry *shown = resource_spec(r), *other;
-	size_t pos = 0;
-
-	if (hash_cmp(&e->body.hash, &shown->body.hash) == 0)
-		return false;
-	while ((other = record_next(r, ENTRY_SPEC, &pos)) && other != e)
-		if (hash_cmp(&e->body.hash, &other->body.hash) == 0)
-			return false;
-	return true;
-}
-
-/* The name of each file in conflicts/ and its body. */
-typedef int conflict_fn(void *arg, struct ch_bytes name,
-			const struct body_ref *body);
-
-static int each_conflict(const struct view *v, const struct record *r,
-			 conflict_fn *fn, void *arg)
-{
-	struct strbuf name = STRBUF_INIT;
-	const struct entry *e;
-	size_t pos = 0;
-	int rc = 0;
-
-	while (rc == 0 && (e = resource_hidden_patch(r, &pos))) {
-		/* One that said "no patch" has nothing to show but that. */
-		strbuf_reset(&name);
-		view_conflict_name(v, e, &name);
-		strbuf_add_str(&name, ".patch");
-		rc = strbuf_error(&name);
-		if (rc == 0)
-			rc = fn(arg, strbuf_bytes(&name), &e->body);
-	}
-	pos = 0;
-	while (rc == 0 && (e = record_next(r, ENTRY_SPEC, &pos))) {
-		if (!is_hidden(r, e))
-			continue;
-		strbuf_reset(&name);
-		view_conflict_name(v, e, &name);
-		rc = strbuf_error(&name);
-		if (rc == 0)
-			rc = fn(arg, strbuf_bytes(&name), &e->body);
-		if (rc != 0 || !e->has_base)
-			continue;
-		strbuf_add_str(&name, ".base");
-		rc = strbuf_error(&name);
-		if (rc == 0)
-			rc = fn(arg, strbuf_bytes(&name), &e->base);
-	}
-	strbuf_release(&name);
-	return rc;
-}
-
-static int list_conflict(void *arg, struct ch_bytes name,
-			 const struct body_ref *body)
-{
-	struct lister *l = arg;
-
-	(void)body;
-	return l->fn(l->arg, name, NULL);
-}
-
-int view_conflicts(const struct view *v, struct ch_bytes name, view_name_fn *fn,
-		   void *arg)
-{
-	struct lister l = {v, fn, arg, {NULL, 0}};
-	struct record r;
-	int rc;
-
-	record_init(&r);
-	rc = view_load(v, name, &r);
-	if (rc == 0)
-		rc = each_conflict(v, &r, list_conflict, &l);
-	record_release(&r);
-	return rc;
-}
-
-struct conflict_reader {
-	const struct view *v;
-	struct ch_bytes name;
-	struct strbuf *out;
-	bool found;
-};
-
-static int read_conflict(void *arg, struct ch_bytes name,
-			 const struct body_ref *body)
-{
-	struct conflict_reader *c = arg;
-	int rc;
-
-	if (!ch_bytes_equal(name, c->name))
-		return 0;
-	c->found = true;
-	rc = view_body(c->v, body, c->out);
-	return rc < 0 ? rc : 1;
-}
-
 int view_member(const struct view *v, struct ch_bytes site)
 {
 	struct ch_id id;
@@ -727,10 +608,8 @@ static int resource_content(const struct view *v, enum view_file file,
 			    const struct record *r, struct ch_bytes site,
 			    struct strbuf *out, struct err *reterr)
 {
-	struct conflict_reader c = {v, site, out, false};
 	const struct entry *spec = resource_spec(r);
 	struct ch_bytes driver;
-	int rc;
 
 	switch (file) {
 	case VIEW_SPEC:
@@ -751,8 +630,7 @@ static int resource_content(const struct view *v, enum view_file file,
 	case VIEW_STATE:
 		return view_state_text(v, r, out);
 	case VIEW_CONFLICT:
-		rc = each_conflict(v, r, read_conflict, &c);
-		return rc < 0 ? rc : c.found ? 0 : -ENOENT;
+		return view_conflict_text(v, r, site, out);
 	default:
 		return site_content(v, file, r, site, out, reterr);
 	}
@@ -804,15 +682,21 @@ int view_length(const struct view *v, enum view_file file, struct ch_bytes name,
 int view_context(const struct view *v, struct ch_bytes name, enum ch_file file,
 		 struct ch_bytes site, struct strbuf *out)
 {
+	const struct entry *shown = NULL;
 	struct record r;
+	struct ch_id id;
 	int rc;
 
-	(void)file;
-	(void)site;
 	record_init(&r);
 	rc = view_load(v, name, &r);
+	if (rc == 0 && file == CH_FILE_SPEC)
+		shown = resource_spec(&r);
+	else if (rc == 0 && file == CH_FILE_PATCH &&
+		 view_site_id(v, &r, site, &id) == 0)
+		shown = record_get(&r, ENTRY_PATCH,
+				   (struct ch_bytes){id.b, sizeof(id.b)});
 	if (rc == 0)
-		context_encode(&r, out);
+		context_encode(&r, shown, out);
 	record_release(&r);
 	return rc < 0 ? rc : strbuf_error(out);
 }
@@ -847,7 +731,7 @@ int view_spec(const struct view *v, struct ch_bytes name,
 	rc = view_load(v, name, &r);
 	if (rc == 0) {
 		if (context)
-			context_encode(&r, context);
+			context_encode(&r, resource_spec(&r), context);
 		view_spec_of(&r, ret_spec);
 	}
 	record_release(&r);

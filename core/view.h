@@ -85,6 +85,14 @@ int view_sites(const struct view *v, struct ch_bytes name, view_name_fn *fn,
 /* The files of conflicts/: versions that are not shown, and their bases. */
 int view_conflicts(const struct view *v, struct ch_bytes name,
 		   view_name_fn *fn, void *arg);
+/* One of them is there: 0; -ENOENT. The base of one that is being discarded is
+ * there too, though not listed. */
+int view_conflict(const struct view *v, struct ch_bytes name,
+		  struct ch_bytes file);
+/* For ch_submit.context of CH_DISCARD: opaque bytes, appended to @out. 1: the
+ * file is a base, which stays beside its version; -ENOENT. */
+int view_discard(const struct view *v, struct ch_bytes name,
+		 struct ch_bytes file, struct strbuf *out);
 /* Sites known, and those that the config names, by name. */
 int view_member(const struct view *v, struct ch_bytes site);
 int view_members(const struct view *v, view_name_fn *fn, void *arg);

@@ -5,6 +5,7 @@
  *	view_text.c    the small files
  *	view_status.c  status and state
  *	view_spec.c    bodies: read, patched, checked
+ *	view_conflict.c  conflicts/
  */
 #ifndef CHEOPS_CORE_VIEW_PRIVATE_H
 #define CHEOPS_CORE_VIEW_PRIVATE_H
@@ -45,6 +46,9 @@ int view_body(const struct view *v, const struct body_ref *body,
 /* TIME-SITE-DIGITS */
 void view_conflict_name(const struct view *v, const struct entry *e,
 			struct strbuf *sb);
+/* The content of a file in conflicts/. -ENOENT. */
+int view_conflict_text(const struct view *v, const struct record *r,
+		       struct ch_bytes file, struct strbuf *out);
 
 int view_status_text(const struct view *v, const struct record *r,
 		     struct strbuf *out);

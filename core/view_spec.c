@@ -155,6 +155,7 @@ static int prepare_patch(const struct view *v, const struct record *r,
 	struct strbuf s = STRBUF_INIT, out = STRBUF_INIT;
 	struct doc *d = NULL;
 	struct ch_id id;
+	bool torn;
 	int rc = view_site_id(v, r, site, &id);
 
 	if (rc < 0)
@@ -162,9 +163,11 @@ static int prepare_patch(const struct view *v, const struct record *r,
 			       ? err_set(reterr, rc, "there is no such site")
 			       : rc;
 	old = resource_patch(r, &id);
+	torn = resource_is_torn(r, ENTRY_PATCH,
+				(struct ch_bytes){id.b, sizeof(id.b)});
 	if (!place_trim(body).len)
-		return old ? 0 : 1; /* An empty line clears it. */
-	if (old && hash_cmp(&old->body.hash, &p->hash) == 0)
+		return old || torn ? 0 : 1; /* An empty line clears it. */
+	if (!torn && old && hash_cmp(&old->body.hash, &p->hash) == 0)
 		return 1;
 	rc = doc_parse(body, &d, reterr);
 	if (rc == 0) {
@@ -200,7 +203,8 @@ static int prepare_driver(const struct record *r, struct ch_bytes body,
 			     "%snone",
 			     (int)(word.len > 60 ? 60 : word.len),
 			     (const char *)word.p, known.buf);
-	else if (r && ch_bytes_equal(resource_driver(r), word))
+	else if (r && ch_bytes_equal(resource_driver(r), word) &&
+		 !resource_is_torn(r, ENTRY_DRIVER, ch_str("")))
 		rc = 1;
 	strbuf_release(&known);
 	return rc;

@@ -28,6 +28,25 @@ int dot_cmp(const struct dot *a, const struct dot *b)
 	return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
+void dot_encode(const struct dot *d, struct strbuf *sb)
+{
+	wire_put_raw(sb, d->actor.site.b, sizeof(d->actor.site.b));
+	wire_put_u32(sb, d->actor.epoch);
+	wire_put_u32(sb, d->actor.nonce);
+	wire_put_u64(sb, d->seq);
+}
+
+struct dot dot_decode(struct wire *w)
+{
+	struct dot d;
+
+	wire_copy(w, d.actor.site.b, sizeof(d.actor.site.b));
+	d.actor.epoch = wire_u32(w);
+	d.actor.nonce = wire_u32(w);
+	d.seq = wire_u64(w);
+	return d;
+}
+
 void vv_init(struct vv *vv)
 {
 	memset(vv, 0, sizeof(*vv));

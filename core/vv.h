@@ -52,6 +52,9 @@ struct vv {
 
 int actor_cmp(const struct actor *a, const struct actor *b);
 int dot_cmp(const struct dot *a, const struct dot *b);
+/* site 16, u32 epoch, u32 nonce, u64 seq */
+void dot_encode(const struct dot *d, struct strbuf *sb);
+struct dot dot_decode(struct wire *w); /* See w->bad. */
 
 void vv_init(struct vv *vv);
 void vv_release(struct vv *vv);

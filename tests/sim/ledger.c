@@ -284,16 +284,43 @@ static bool may_end(const struct ch_event *ev, const struct entry *e)
 	return seen;
 }
 
-static void see_end(struct site *s, struct ch_bytes name,
+/* Has this site just written a merge of what stood in that register? */
+static bool is_merged(const struct site *s, const struct record *r,
+		      const struct entry *e)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].type == e->type &&
+		    ch_bytes_equal(r->v[i].sub, e->sub) &&
+		    (r->v[i].flags & ENTRY_MERGED) && is_mine(s, &r->v[i].dot))
+			return true;
+	return false;
+}
+
+/* Has a user here discarded it, as the store of before this round knows? */
+static bool is_discarded(const struct site *s, struct ch_bytes name,
+			 const struct entry *e)
+{
+	const struct ch_reader *reader = store_reader(s->store);
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	bool is;
+
+	key_discard(&key, name, &e->dot);
+	is = reader->get(reader, COL_SYS, strbuf_bytes(&key), &value) == 0;
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return is;
+}
+
+static void see_end(struct site *s, const struct record *r,
 		    const struct ch_event *ev, const struct entry *e)
 {
 	struct version_known *k = known_find(s->w, &e->dot);
 	char text[64];
 
-	to_text(name, text);
+	to_text(r->name, text);
 	if (!k)
 		return; /* Of a round that was lost. */
-	if (may_end(ev, e))
+	if (may_end(ev, e) || is_merged(s, r, e) || is_discarded(s, r->name, e))
 		k->killing |= 1u << s->no;
 	else if (!k->killed && !(k->killing >> s->no & 1))
 		world_fail(s->w,
@@ -322,7 +349,7 @@ static void see_change(struct site *s, const struct ch_event *ev,
 		world_fail(s->w, "%s: a clock went back", s->name);
 	for (size_t i = 0; i < old->n; i++)
 		if (old->v[i].type == ENTRY_SPEC && !has_dot(r, &old->v[i].dot))
-			see_end(s, r->name, ev, &old->v[i]);
+			see_end(s, r, ev, &old->v[i]);
 }
 
 struct others {

@@ -99,10 +99,30 @@ static void draft_commit(struct world *w, void *arg)
 	free(d);
 }
 
-static void spec_body(struct run *r, struct strbuf *sb)
+/* One field of four changes: so that writes at once are often merged. */
+static void change_field(struct run *r, const struct view *v, const char *name,
+			 struct strbuf *sb)
 {
-	size_t kind = draw(r, 10);
+	static const char fields[] = "{\"f\":0,\"g\":0,\"h\":0,\"i\":0}\n";
 
+	if (view_content(v, VIEW_SPEC, ch_str(name), ch_str(""), sb, NULL) ||
+	    sb->len != sizeof(fields) - 1 || memcmp(sb->buf, fields, 5) != 0) {
+		strbuf_reset(sb);
+		strbuf_add_str(sb, fields);
+	}
+	sb->buf[5 + 6 * draw(r, 4)] = (char)('0' + draw(r, 10));
+}
+
+static void spec_body(struct run *r, struct site *s, const char *name,
+		      struct strbuf *sb)
+{
+	const struct view v = site_view(s);
+	size_t kind = draw(r, 14);
+
+	if (kind >= 10) {
+		change_field(r, &v, name, sb);
+		return;
+	}
 	if (kind == 0) { /* The same as others may write. */
 		strbuf_addf(sb, "{\"common\":%zu}\n", draw(r, 2));
 	} else if (kind == 1) {
@@ -258,6 +278,30 @@ static void write_patch(struct run *r, struct site *s, const char *name)
 	begin_write(r, s, name, CH_FILE_PATCH, &body);
 }
 
+static int first_name(void *arg, struct ch_bytes name,
+		      const struct view_resource *info)
+{
+	(void)info;
+	strbuf_add(arg, name.p, name.len);
+	return 1;
+}
+
+/* rm conflicts/X, whatever stands there first. */
+static void discard(struct run *r, struct site *s, const char *name)
+{
+	struct ch_submit c = {.op = CH_DISCARD, .name = ch_str(name)};
+	struct strbuf file = STRBUF_INIT, dots = STRBUF_INIT;
+	struct view v = site_view(s);
+
+	(void)view_conflicts(&v, c.name, first_name, &file);
+	if (view_discard(&v, c.name, strbuf_bytes(&file), &dots) == 0) {
+		c.context = strbuf_bytes(&dots);
+		submit(r, s, &c);
+	}
+	strbuf_release(&dots);
+	strbuf_release(&file);
+}
+
 static void act(struct run *r)
 {
 	struct site *s = any_site(r);
@@ -277,7 +321,7 @@ static void act(struct run *r)
 		if (draw(r, 2))
 			world_quiet(r->w, s->no, name);
 	} else if (what < 40) {
-		spec_body(r, &body);
+		spec_body(r, s, name, &body);
 		begin_write(r, s, name, CH_FILE_SPEC, &body);
 	} else if (what < 55) {
 		c.op = CH_SITE_ADD;
@@ -305,6 +349,8 @@ static void act(struct run *r)
 		c.mode = (uint32_t)(draw(r, 2) ? 0750 : 0644);
 		c.of_spec = draw(r, 2);
 		submit(r, s, &c);
+	} else if (what < 97) {
+		discard(r, s, name);
 	} else {
 		c.op = CH_WAIT;
 		if (draw(r, 2))

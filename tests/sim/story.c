@@ -126,7 +126,9 @@ int put(struct world *w, size_t site, const char *name, enum ch_file file,
 
 	if (!seen) {
 		seen = &now;
-		open_file(w, site, name, file, seen);
+		assert_int_equal(
+			view_context(&v, ch_str(name), file, ch_str(of), seen),
+			0);
 	}
 	c.file = file;
 	c.site = ch_str(of);

@@ -316,14 +316,14 @@ static void contexts_hold_clock_and_shown_version(void **state)
 
 	(void)state;
 	context_init(&c);
-	context_encode(NULL, &sb);
+	context_encode(NULL, NULL, &sb);
 	assert_int_equal(context_decode(strbuf_bytes(&sb), &c), 0);
 	assert_int_equal(c.clock.n, 0);
 	assert_false(c.has_base);
 
 	with_spec(&r);
 	strbuf_reset(&sb);
-	context_encode(&r, &sb);
+	context_encode(&r, &r.v[0], &sb);
 	/* Twice into the same one: the first goes. */
 	assert_int_equal(context_decode(strbuf_bytes(&sb), &c), 0);
 	assert_int_equal(context_decode(strbuf_bytes(&sb), &c), 0);
@@ -359,7 +359,7 @@ static void contexts_go_on(void **state)
 	(void)state;
 	context_init(&c);
 	with_spec(&r);
-	context_encode(NULL, &sb);
+	context_encode(NULL, NULL, &sb);
 	assert_int_equal(context_decode(strbuf_bytes(&sb), &c), 0);
 	d = r.v[0].dot;
 	own.actor = d.actor;
@@ -402,11 +402,11 @@ static void contexts_without_memory(void **state)
 	context_init(&c);
 	with_spec(&r);
 	mem_fail_after(0);
-	context_encode(&r, &sb);
+	context_encode(&r, &r.v[0], &sb);
 	mem_fail_after(-1);
 	assert_int_equal(strbuf_error(&sb), -ENOMEM);
 	strbuf_reset(&sb);
-	context_encode(&r, &sb);
+	context_encode(&r, &r.v[0], &sb);
 	mem_fail_after(0);
 	assert_int_equal(context_decode(strbuf_bytes(&sb), &c), -ENOMEM);
 	mem_fail_after(-1);
