@@ -114,25 +114,81 @@ static int unlink_node(fuse_req_t req, struct node *dir, const char *name,
 	return r;
 }
 
+/* p->node is the file of conflicts/ that goes. */
+static void discard_end(struct parked *p, int err)
+{
+	if (err == 0) {
+		mnt_lock(p->m);
+		inode_unhash(&p->m->inodes, p->node);
+		mnt_unlock(p->m);
+		atomic_fetch_add(&p->m->n_changes, 1);
+	}
+	fuse_reply_err(p->req, -err);
+	parked_done(p);
+}
+
+/* rm of a version in conflicts/: @dots, from view_discard(), say which. */
+static void discard(fuse_req_t req, struct node *n, struct ch_bytes dots)
+{
+	struct mnt *m = mnt_of(req);
+	const struct node_id *id = mnt_id(m, n);
+	struct ch_submit s = {.op = CH_DISCARD, .context = dots};
+	struct strbuf label = STRBUF_INIT;
+	char user[VIEW_OWNER_MAX];
+	struct err err = ERR_INIT;
+	struct parked *p;
+	int r;
+
+	p = parked_new(m, req, discard_end, n, NULL);
+	if (!p) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	owner_user(fuse_req_ctx(req)->uid, user, sizeof(user));
+	s.name = ch_str(id->name);
+	s.user = ch_str(user);
+	handle_label(id, &label);
+	r = strbuf_error(&label);
+	if (r == 0)
+		r = parked_label(p, id->name, label.buf);
+	if (r == 0)
+		r = agent_writable(m->agent, &err);
+	if (r < 0)
+		parked_end(p, r, err.text);
+	else
+		parked_submit(p, &s);
+	strbuf_release(&label);
+}
+
 static void ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct mnt *m = mnt_of(req);
-	struct node *dir = mnt_node(m, parent), *n;
+	struct node *dir = mnt_node(m, parent), *n = NULL;
+	struct strbuf dots = STRBUF_INIT;
+	const struct node_id *id;
 	struct agent_view av;
 	int r;
 
 	r = agent_view_get(m->agent, &av);
 	if (r == 0) {
 		r = tree_resolve(m, &av.v, dir, name, &n);
+		id = r == 0 ? mnt_id(m, n) : NULL;
+		/* A base stays beside its version: nothing is discarded. */
+		if (id && id->kind == NODE_CONFLICT)
+			r = view_discard(&av.v, ch_str(id->name),
+					 ch_str(id->site), &dots);
 		agent_view_put(m->agent, &av);
 	}
-	if (r == 0) {
-		r = unlink_node(req, dir, name, n);
-		mnt_lock(m);
-		inode_unref(&m->inodes, n);
-		mnt_unlock(m);
-	}
-	fuse_reply_err(req, -r);
+	if (r >= 0 && dots.len)
+		discard(req, n, strbuf_bytes(&dots));
+	else if (r >= 0)
+		fuse_reply_err(req, -unlink_node(req, dir, name, n));
+	else
+		fuse_reply_err(req, -r);
+	mnt_lock(m);
+	inode_unref(&m->inodes, n);
+	mnt_unlock(m);
+	strbuf_release(&dots);
 }
 
 /* One rename while it is looked at; all nodes are held. */

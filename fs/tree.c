@@ -9,21 +9,6 @@
 #include "core/name.h"
 #include "fs/scratch.h"
 
-struct find { /* Is that name among those that a view function calls out? */
-	const char *name;
-	bool found;
-};
-
-static int is_name(void *arg, struct ch_bytes name,
-		   const struct view_resource *info)
-{
-	struct find *f = arg;
-
-	(void)info;
-	f->found = ch_bytes_equal(name, ch_str(f->name));
-	return f->found;
-}
-
 static int driver_exists(struct mnt *m, const char *name)
 {
 	const char *const *all = agent_drivers(m->agent);
@@ -57,9 +42,7 @@ static int named_exists(struct mnt *m, const struct view *v,
 			const struct node_id *dir, const char *name,
 			enum node_kind *ret_kind)
 {
-	struct find f = {.name = name};
 	struct view_resource res;
-	int r;
 
 	switch (dir->kind) {
 	case NODE_ROOT:
@@ -74,8 +57,7 @@ static int named_exists(struct mnt *m, const struct view *v,
 		return view_site(v, ch_str(dir->name), ch_str(name));
 	case NODE_CONFLICTS:
 		*ret_kind = NODE_CONFLICT;
-		r = view_conflicts(v, ch_str(dir->name), is_name, &f);
-		return r < 0 ? r : f.found ? 0 : -ENOENT;
+		return view_conflict(v, ch_str(dir->name), ch_str(name));
 	case NODE_MEMBERS:
 		*ret_kind = NODE_MEMBER;
 		return view_member(v, ch_str(name));
