@@ -1,10 +1,11 @@
 /*
  * discard.c -- versions in conflicts/ that a user here does not want.
  *
- * A discard is a mark of this site alone until grace is over: so it is void
- * when the resource is deleted meanwhile, which rm -r does after it has removed
- * each file in conflicts/. Then the version is dropped from the record, while
- * the clock still covers it: that replicates as any change does.
+ * A discard is a mark of this site alone until grace is over. So it is void
+ * when the resource is deleted meanwhile, as rm -r does after it has removed
+ * each file in conflicts/: what comes back from .trash has other dots. When
+ * grace is over the version is dropped from the record, while the clock still
+ * covers it: that replicates as any change does.
  *
  * Only what is not shown can be discarded, and the greatest of all versions is
  * shown wherever it is known. So that one stays, whoever discards what at the
@@ -103,21 +104,6 @@ int discard_submit(struct ch_engine *e, const struct ch_submit *s)
 	update_stale(e, CH_STALE_CONTENT, s->name, ch_str(""), false);
 	update_done(e, s->token, 0, "%s", "");
 	return 0;
-}
-
-int discard_void(struct ch_engine *e, struct ch_bytes name)
-{
-	struct act *a = act_find(e, name);
-	int rc = 0;
-
-	while (rc == 0 && a && a->discards) {
-		struct discard *d = a->discards;
-
-		rc = mark_put(e, name, &d->dot, false);
-		a->discards = d->next;
-		mem_free(d);
-	}
-	return rc;
 }
 
 /* Drop from @r what is due in @a. */

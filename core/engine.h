@@ -286,8 +286,6 @@ int merge_apart(struct ch_engine *e, const struct record *r, bool *ret_apart,
 /* discard.c */
 int discard_submit(struct ch_engine *e, const struct ch_submit *s);
 int discard_start(struct ch_engine *e);
-/* @name is deleted: what was discarded in it meanwhile was not. */
-int discard_void(struct ch_engine *e, struct ch_bytes name);
 
 /* member.c */
 struct peer *member_find(const struct ch_engine *e, const struct ch_id *site);

@@ -691,8 +691,6 @@ static int save(struct ch_engine *e, struct record *r, const struct record *old,
 		rc = move_count(e, old && resource_is_there(old), is);
 	if (rc == 0)
 		rc = announce(e, r, old);
-	if (rc == 0 && !is)
-		rc = discard_void(e, r->name);
 	if (rc == 0 && confirmed)
 		rc = push(&p);
 	if (rc == 0) /* It looks whether the record may go, too. */

@@ -423,6 +423,78 @@ static void two_resources_of_one_name(void **state)
 	end(w);
 }
 
+/* A file that was open while its resource was deleted and made again. */
+static void lineages_that_share_a_base(void **state)
+{
+	struct world *w = boot(2);
+	struct strbuf seen;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\nb: 1\n");
+	world_cut(w, A, B, true);
+	open_file(w, A, "web", CH_FILE_SPEC, &seen);
+	for (size_t i = A; i <= B; i++)
+		assert_int_equal(withdraw(w, A, "web", name_of(w, i), 5), 0);
+	assert_int_equal(unmake(w, A, "web", 5), 0);
+	assert_int_equal(make(w, A, "web"), 0);
+	for (size_t i = A; i <= B; i++)
+		assert_int_equal(add(w, A, "web", name_of(w, i)), 0);
+	assert_int_equal(put(w, A, "web", CH_FILE_SPEC, "",
+			     ch_str("a: 2\nb: 1\n"), &seen),
+			 0);
+	assert_int_equal(spec(w, B, "web", "a: 1\nb: 2\n"), 0);
+	world_cut(w, A, B, false);
+	for (size_t i = A; i <= B; i++)
+		sees(w, i, VIEW_STATE, "web", "", "conflict\n");
+	world_run(w, 100000);
+	assert_int_equal(versions(w, A, "web"), 2);
+	assert_int_equal(versions(w, B, "web"), 2);
+	assert_int_equal(spec(w, B, "web", "a: 2\nb: 2\n"), 0);
+	one_version(w, "web", "a: 2\nb: 2\n");
+	end(w);
+}
+
+/* Two versions meet, while the @n-th allocation of the @round-th round from
+ * then on fails. */
+static void meet(uint64_t round, long n, bool *ret_hit, bool *ret_spent)
+{
+	struct world *w = boot(2);
+
+	everywhere(w, "web", "a: 1\nb: 1\n");
+	world_cut(w, A, B, true);
+	assert_int_equal(spec(w, A, "web", "a: 2\nb: 1\n"), 0);
+	assert_int_equal(spec(w, B, "web", "a: 1\nb: 2\n"), 0);
+	w->fail_round = w->rounds + round;
+	w->fail_n = n;
+	world_cut(w, A, B, false);
+	for (size_t i = A; i <= B; i++)
+		sees(w, i, VIEW_SPEC, "web", "", "a: 2\nb: 2\n");
+	*ret_hit = w->fail_hit;
+	*ret_spent = w->fail_spent;
+	end(w);
+}
+
+static void no_memory(void **state)
+{
+	size_t hits = 0;
+
+	(void)state;
+	for (uint64_t round = 1; round <= 24; round++) {
+		bool hit = true, spent = true;
+		size_t missed = 0;
+		long n = 0;
+
+		while (hit || (spent && missed < 2)) {
+			meet(round, n, &hit, &spent);
+			hits += hit;
+			missed = hit ? 0 : missed + spent;
+			assert_true(missed < 2);
+			n += hit && n > 40 ? 1 + n / 20 : 1;
+		}
+	}
+	assert_true(hits > 300);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +509,8 @@ int main(void)
 		cmocka_unit_test(patches_are_merged_too),
 		cmocka_unit_test(drivers_and_modes_are_not_lost),
 		cmocka_unit_test(two_resources_of_one_name),
+		cmocka_unit_test(lineages_that_share_a_base),
+		cmocka_unit_test(no_memory),
 	};
 
 	return cmocka_run_group_tests_name("conflicts", tests, NULL, NULL);
