@@ -22,9 +22,10 @@
 #include "core/mem.h"
 
 #define MERGE_TURN_MS 30000ull
-/* What is more takes too long here, where everything waits for it. */
+/* What is more takes too long here, where everything waits for it: half a
+ * second for so many bytes. */
 #define MERGE_VERSIONS_MAX 32
-#define MERGE_BYTES_MAX (16u * 1024u * 1024u)
+#define MERGE_BYTES_MAX (4u * 1024u * 1024u)
 
 struct merge {
 	struct ch_hash set; /* Of which versions this is. */
