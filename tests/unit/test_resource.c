@@ -430,6 +430,71 @@ static void driver_and_mode_are_registers(void **state)
 	record_release(&r);
 }
 
+static size_t hidden(const struct record *r, uint16_t type)
+{
+	const struct entry *e;
+	size_t pos = 0, n = 0;
+
+	while ((e = resource_hidden(r, &pos)))
+		n += e->type == type;
+	return n;
+}
+
+static void what_is_not_shown_can_be_walked(void **state)
+{
+	struct ch_id paris = site_of(PARIS), lyon = site_of(LYON);
+	struct entry word = {.type = ENTRY_DRIVER, .value = ch_str("none")};
+	struct entry mode = {.type = ENTRY_MODE, .value = ch_str("x")};
+	struct entry patch = {.type = ENTRY_PATCH,
+			      .sub = id_bytes(&paris),
+			      .body = body_of("a")};
+	struct record r;
+
+	(void)state;
+	open_record(&r);
+	make(&r, 7);
+	put_spec(&r, &nothing, "a", 7);
+	put(&r, &nothing, word);
+	put(&r, &nothing, word);
+	put(&r, &nothing, mode);
+	put(&r, &nothing, patch);
+	assert_int_equal(resource_conflicts(&r), 0);
+	/* Of another register; then of the same. */
+	patch.sub = id_bytes(&lyon);
+	patch.body = body_of("b");
+	put(&r, &nothing, patch);
+	assert_int_equal(resource_conflicts(&r), 0);
+	mode.value = ch_str("y");
+	put(&r, &nothing, mode);
+	assert_int_equal(hidden(&r, ENTRY_MODE), 1);
+	assert_true(resource_is_torn(&r, ENTRY_MODE, ch_str("")));
+	assert_false(resource_is_torn(&r, ENTRY_MODE, ch_str("spec")));
+	assert_int_equal(resource_conflicts(&r), 0);
+	word.value = ch_str("exec");
+	put(&r, &nothing, word);
+	assert_int_equal(hidden(&r, ENTRY_DRIVER), 1); /* Twins are one. */
+	assert_int_equal(resource_conflicts(&r), 2);
+	patch.body = body_of("c");
+	put(&r, &nothing, patch);
+	put_spec(&r, &nothing, "b", 7);
+	put_spec(&r, &nothing, "c", 7);
+	assert_int_equal(hidden(&r, ENTRY_PATCH), 1);
+	assert_int_equal(hidden(&r, ENTRY_SPEC), 2);
+	assert_int_equal(resource_conflicts(&r), 5);
+	/* One goes: the clock has seen it all the same. */
+	for (size_t pos = 0; resource_hidden(&r, &pos); pos = 0) {
+		struct dot dot = r.v[pos - 1].dot;
+
+		record_drop_dot(&r, &dot);
+		record_check(&r);
+		assert_true(vv_covers(&r.clock, &dot));
+	}
+	assert_int_equal(resource_conflicts(&r), 0);
+	expect_spec(&r, "c");
+	expect_bytes(resource_driver(&r), ch_str("exec"));
+	record_release(&r);
+}
+
 static void secrets_are_private_modes_and_flags(void **state)
 {
 	static const uint32_t modes[][2] = {
@@ -750,6 +815,7 @@ int main(void)
 		TEST(equal_bytes_are_one_version),
 		TEST(two_lineages_are_split),
 		TEST(driver_and_mode_are_registers),
+		TEST(what_is_not_shown_can_be_walked),
 		TEST(secrets_are_private_modes_and_flags),
 		TEST(desired_is_spec_and_patch_where_a_site_is_in),
 		TEST(bodies_are_those_of_all_entries),
