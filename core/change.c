@@ -6,6 +6,7 @@
 #include "core/engine.h"
 #include "core/name.h"
 #include "core/place.h"
+#include "core/policy.h"
 #include "core/rng.h"
 #include "core/wire.h"
 
@@ -96,6 +97,7 @@ int sites_set(struct ch_engine *e, struct record *r, uint16_t type,
 	int rc;
 
 	entry.sub = (struct ch_bytes){site->b, sizeof(site->b)};
+	entry.user = e->user;
 	site_value_encode(&value, &v);
 	entry.value = strbuf_bytes(&v);
 	rc = strbuf_error(&v);
@@ -534,8 +536,9 @@ static void drop_own(struct record *r, const struct ch_submit *s,
 	};
 	size_t i = 0;
 
-	if (s->file == CH_FILE_SITES)
-		return; /* See sites.c. */
+	if (s->file != CH_FILE_SPEC && s->file != CH_FILE_DRIVER &&
+	    s->file != CH_FILE_PATCH)
+		return; /* Of sites see sites.c; the others count by key. */
 	while (i < r->n) {
 		const struct entry *entry = &r->v[i];
 		struct ch_id of;
@@ -578,6 +581,78 @@ static int answer_written(struct ch_engine *e, const struct ch_submit *s,
 	return rc;
 }
 
+struct policy_edit {
+	struct ch_bytes word[POLICIES]; /* The last line of a key counts. */
+};
+
+static int see_policy(void *arg, enum policy_key key, struct ch_bytes word)
+{
+	struct policy_edit *x = arg;
+
+	x->word[key] = word;
+	return 0;
+}
+
+/* Each key is a register of its own; what is so already is not written. */
+static int write_policy(struct ch_engine *e, struct record *r,
+			const struct ch_submit *s, const struct context *ctx)
+{
+	struct policy_edit x = {.word = {{NULL, 0}}};
+	struct err err = ERR_INIT;
+	int rc = policy_parse(s->body, see_policy, &x, &err);
+
+	if (rc == -EINVAL) {
+		update_done(e, s->token, rc, "%s", err.text);
+		return 1;
+	}
+	for (size_t i = 0; rc == 0 && i < POLICIES; i++) {
+		enum policy_key key = (enum policy_key)i;
+		struct entry entry = {.type = ENTRY_POLICY, .user = s->user};
+
+		if (!x.word[i].len ||
+		    ch_bytes_equal(resource_policy(r, key), x.word[i]))
+			continue;
+		entry.sub = ch_str(policy_name(key));
+		entry.value = x.word[i];
+		rc = put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
+	}
+	return rc;
+}
+
+static int set_hold(struct ch_engine *e, struct record *r, uint64_t ms,
+		    struct ch_bytes user)
+{
+	struct entry entry = {.type = ENTRY_HOLD, .user = user};
+	struct strbuf v = STRBUF_INIT;
+	int rc;
+
+	/* Whoever wrote what this one had not seen: the last word counts. */
+	record_drop(r, ENTRY_HOLD, ch_str(""), NULL);
+	if (!ms)
+		return 0;
+	hold_value_encode(ms, &v);
+	entry.value = strbuf_bytes(&v);
+	rc = strbuf_error(&v);
+	if (rc == 0)
+		rc = put(e, r, NULL, &entry);
+	strbuf_release(&v);
+	return rc;
+}
+
+static int write_hold(struct ch_engine *e, struct record *r,
+		      const struct ch_submit *s)
+{
+	struct err err = ERR_INIT;
+	uint64_t ms = 0;
+	int rc = hold_parse(s->body, &ms, &err);
+
+	if (rc < 0) {
+		update_done(e, s->token, rc, "%s", err.text);
+		return 1;
+	}
+	return set_hold(e, r, ms, s->user);
+}
+
 static int do_write(struct ch_engine *e, const struct ch_submit *s)
 {
 	uint64_t before = 0;
@@ -612,6 +687,10 @@ static int do_write(struct ch_engine *e, const struct ch_submit *s)
 			rc = choose_driver(e, &x.r);
 	} else if (rc == 0 && s->file == CH_FILE_PATCH) {
 		rc = write_patch(e, &x.r, s, &ctx, &site);
+	} else if (rc == 0 && s->file == CH_FILE_POLICY) {
+		rc = write_policy(e, &x.r, s, &ctx);
+	} else if (rc == 0 && s->file == CH_FILE_HOLD) {
+		rc = write_hold(e, &x.r, s);
 	} else if (rc == 0) {
 		rc = write_driver(e, &x.r, s, &ctx);
 	}
@@ -645,12 +724,17 @@ static int restore(struct ch_engine *e, struct record *r,
 		   const struct stored_trash *t, struct ch_bytes user)
 {
 	static const struct vv nothing;
+	uint64_t held, end;
 	struct entry was;
 	size_t pos = 0;
-	int rc = clear(e, r), more = 0;
+	int rc = hold_left(e, r, &held, &end), more = 0;
 
 	if (rc == 0)
+		rc = clear(e, r);
+	if (rc == 0)
 		rc = make(e, r, &t->lineage, user);
+	if (rc == 0)
+		rc = set_hold(e, r, held, user);
 	while (rc == 0 && (more = image_next(t->image, &pos, &was)) > 0) {
 		struct site_value value;
 		struct ch_id site;
@@ -658,6 +742,7 @@ static int restore(struct ch_engine *e, struct record *r,
 		switch (was.type) {
 		case ENTRY_MADE:
 		case ENTRY_WITNESS:
+		case ENTRY_HOLD: /* What was left of it is there already. */
 			break;
 		case ENTRY_SITE:
 			if (entry_site(&was, &site) == 0 &&
@@ -734,7 +819,7 @@ static int do_forget(struct ch_engine *e, const struct ch_submit *s)
 	return answer(e, s, rc);
 }
 
-int change_submit(struct ch_engine *e, const struct ch_submit *s)
+static int submit(struct ch_engine *e, const struct ch_submit *s)
 {
 	switch (s->op) {
 	case CH_MKDIR:
@@ -763,4 +848,14 @@ int change_submit(struct ch_engine *e, const struct ch_submit *s)
 		return discard_submit(e, s);
 	}
 	return 0;
+}
+
+int change_submit(struct ch_engine *e, const struct ch_submit *s)
+{
+	int rc;
+
+	e->user = s->user;
+	rc = submit(e, s);
+	e->user = ch_str("");
+	return rc;
 }

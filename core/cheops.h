@@ -78,7 +78,11 @@ enum ch_file { /* What CH_WRITE writes to. */
 	CH_FILE_DRIVER,
 	CH_FILE_SITES,
 	CH_FILE_PATCH,
+	CH_FILE_POLICY,
+	CH_FILE_HOLD,
 };
+
+#define CH_FILES (CH_FILE_HOLD + 1)
 
 /* What is known of a body before it is committed: view_prepare() finds out. */
 struct ch_prepared {
@@ -180,6 +184,7 @@ struct ch_job { /* For a driver here. */
 	struct ch_hash before[CH_BEFORE_MAX + 1];
 	size_t n_before;
 	bool secret;
+	bool take; /* APPLY: what is there and is not ours may be taken over. */
 	struct ch_job *next;
 };
 

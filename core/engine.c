@@ -9,6 +9,7 @@
 
 #define HLC_LEAD_MS 300000u /* So far may a site's clock pull ours ahead. */
 #define RUN_SAVE_MS 600000u /* How often the running time is stored. */
+#define RUN_CLOSE_MS 10000u /* The same while something counts by it. */
 
 int ch_engine_new(const struct ch_config *cfg, struct ch_engine **ret_engine)
 {
@@ -90,6 +91,17 @@ struct ch_bytes engine_name(const struct ch_engine *e)
 	return ch_str(e->cfg.name);
 }
 
+uint64_t engine_run(const struct ch_engine *e)
+{
+	return e->run_ms + (e->now_ms - e->start_ms);
+}
+
+void engine_save_run_until(struct ch_engine *e, uint64_t ms)
+{
+	if (ms > e->run_close_ms)
+		e->run_close_ms = ms;
+}
+
 static int start(struct ch_engine *e)
 {
 	int rc;
@@ -101,6 +113,7 @@ static int start(struct ch_engine *e)
 	e->started = true;
 	e->start_ms = e->now_ms;
 	e->run_saved_ms = e->now_ms;
+	e->tended_ms = e->now_ms;
 	rc = db_get_u64(e, COL_SYS, "count", &e->count);
 	if (rc == 0)
 		rc = db_get_u64(e, COL_SYS, "run", &e->run_ms);
@@ -169,17 +182,21 @@ int ch_step(struct ch_engine *e, const struct ch_event *ev,
 
 static int save_run(struct ch_engine *e)
 {
-	uint64_t run = e->run_ms + (e->now_ms - e->start_ms);
-	int rc;
+	uint64_t every =
+		e->now_ms < e->run_close_ms ? RUN_CLOSE_MS : RUN_SAVE_MS;
+	int rc = 0;
 
-	update_by(e, e->run_saved_ms + RUN_SAVE_MS);
-	if (e->now_ms - e->run_saved_ms < RUN_SAVE_MS)
+	update_by(e, e->run_saved_ms + every);
+	if (e->now_ms - e->run_saved_ms < every)
 		return 0;
 	e->run_saved_ms = e->now_ms;
-	rc = trash_expire(e);
-	if (rc == 0)
-		rc = body_start(e); /* What came, and was not needed. */
-	return rc < 0 ? rc : db_put_u64(e, COL_SYS, "run", run);
+	if (e->now_ms - e->tended_ms >= RUN_SAVE_MS) {
+		e->tended_ms = e->now_ms;
+		rc = trash_expire(e);
+		if (rc == 0)
+			rc = body_start(e); /* What came, and was not needed. */
+	}
+	return rc < 0 ? rc : db_put_u64(e, COL_SYS, "run", engine_run(e));
 }
 
 int ch_finish(struct ch_engine *e, struct ch_update *u)

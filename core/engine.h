@@ -18,6 +18,7 @@
  *	compose.c   messages out
  *	rejoin.c    a store that is older than what others know of it
  *	plan.c      which driver job is due
+ *	hold.c      how long nothing may be done
  *	act.c       what is not settled, and when to look at it again
  *	wait.c      users who wait until it is done
  *
@@ -71,6 +72,9 @@ struct ch_engine {
 	uint64_t now_ms, wall_ms, start_ms;
 	uint64_t run_ms;   /* Running time of all earlier lives. */
 	uint64_t run_saved_ms; /* now_ms when it was last stored. */
+	uint64_t run_close_ms; /* Until then it is stored every few seconds. */
+	uint64_t tended_ms;    /* now_ms when trash was last gone through. */
+	struct ch_bytes user;  /* Who submitted what is being done. */
 	uint64_t count;    /* Resources that are there. */
 	bool started;
 
@@ -162,6 +166,10 @@ void engine_see_hlc(struct ch_engine *e, uint64_t hlc);
 struct dot engine_dot(struct ch_engine *e);
 uint64_t engine_id(struct ch_engine *e);
 struct ch_bytes engine_name(const struct ch_engine *e); /* Our site's. */
+/* How long this agent has run, in all its lives. */
+uint64_t engine_run(const struct ch_engine *e);
+/* Something counts by that time until then: a crash may lose little of it. */
+void engine_save_run_until(struct ch_engine *e, uint64_t ms);
 
 /* keep.c */
 /* A record and where it stands. @ret is initialized. 0, -ENOENT, below. */
@@ -388,6 +396,12 @@ int say_nothing(struct ch_engine *e, struct ch_bytes name);
 int report_seq(struct ch_engine *e, struct ch_bytes name, uint64_t *ret_seq);
 /* It stands there now. */
 int report_move(struct ch_engine *e, struct ch_bytes name, uint64_t seq);
+
+/* hold.c */
+/* How long @r is still held here, and until when by the wall clock; 0: not. */
+int hold_left(struct ch_engine *e, const struct record *r, uint64_t *ret_left,
+	      uint64_t *ret_end);
+int hold_forget(struct ch_engine *e, struct ch_bytes name);
 
 /* say.c: our own reports. 0, -ENOENT, below; @buf holds what @ret borrows. */
 int report_load(struct ch_engine *e, struct ch_bytes name,

@@ -550,6 +550,8 @@ int keep_forget(struct ch_engine *e, const struct record *r)
 	int rc;
 
 	rc = body_move_refs(e, r->name, r, NULL);
+	if (rc == 0 && record_get(r, ENTRY_HOLD, ch_str("")))
+		rc = hold_forget(e, r->name);
 	if (rc == 0)
 		rc = db_del(e, COL_RECORD, r->name);
 	if (rc == 0)
@@ -667,6 +669,18 @@ int keep_hold(struct ch_engine *e, struct record *r, bool leaving)
 			 true);
 }
 
+static bool policy_changed(const struct record *r, const struct record *old)
+{
+	for (size_t i = 0; i < POLICIES; i++) {
+		enum policy_key key = (enum policy_key)i;
+
+		if (!ch_bytes_equal(resource_policy(r, key),
+				    resource_policy(old, key)))
+			return true;
+	}
+	return false;
+}
+
 static int save(struct ch_engine *e, struct record *r, const struct record *old,
 		uint64_t old_seq, const struct ch_id *from,
 		const struct record *theirs, bool confirmed)
@@ -695,10 +709,15 @@ static int save(struct ch_engine *e, struct record *r, const struct record *old,
 		rc = push(&p);
 	if (rc == 0) /* It looks whether the record may go, too. */
 		rc = plan_touch(e, r->name);
-	if (rc == 0 && old && resource_is_secret(old) != resource_is_secret(r))
+	if (rc == 0 && old &&
+	    (resource_is_secret(old) != resource_is_secret(r) ||
+	     policy_changed(r, old)))
 		rc = plan_changed(e, r->name);
 	if (rc == 0)
 		rc = body_move_refs(e, r->name, old, r);
+	if (rc == 0 && old && record_get(old, ENTRY_HOLD, ch_str("")) &&
+	    !record_get(r, ENTRY_HOLD, ch_str("")))
+		rc = hold_forget(e, r->name);
 	if (rc == 0 && is && !old)
 		rc = db_del(e, COL_CERT, r->name);
 	return rc < 0 ? rc : put_record(e, r, p.seq);

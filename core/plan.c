@@ -5,15 +5,20 @@
  * record), and what its driver was asked for (COL_JOB). Only a difference
  * makes a job:
  *
- *	COL_JOB         the record says            then
- *	nothing         in, a spec                 apply
- *	begun           in, a spec                 apply again (it is
- *idempotent) applied, older  in, another version        apply applied, same in
- *nothing; observe now and then any             not in, or no spec, or withdraw,
- *once grace is over of a lineage that is gone any             in, another
- *driver         withdraw with the old, then apply with the new any in, driver
- *none            leave it: orphaned nothing         out say so: the OUT entry
- *goes
+ *	COL_JOB         the record says          then
+ *
+ *	nothing         in, a spec               apply
+ *	begun           in, a spec               apply again: it is idempotent
+ *	applied, older  in, another version      apply
+ *	applied, same   in                       nothing; observe now and then
+ *	any             not in, no spec, or of   withdraw, once grace is over;
+ *	                a lineage that is gone   policy on-remove keep: leave it
+ *	any             in, another driver       withdraw with the old one (or
+ *	                                         leave it), then apply
+ *	any             in, driver none          leave it: orphaned
+ *	nothing         out                      say so: the OUT entry goes
+ *
+ * A hold stops what would apply or withdraw.
  *
  * A job is stored as begun in the batch that lets it out, so that after a
  * crash it is known what may be on the platform. It is ours once the driver
@@ -32,6 +37,7 @@
 #include "core/mem.h"
 #include "core/peer.h"
 #include "core/rng.h"
+#include "core/text.h"
 
 #define RETRY_MIN_MS 1000u
 #define RETRY_MAX_MS 300000u
@@ -86,7 +92,19 @@ struct sight {
 	struct strbuf job_buf;
 	struct stored_job job;
 	bool has_job;
+	uint8_t policy;                /* JOB_KEEP ...: as the record says. */
+	uint64_t hold_ms, hold_end_ms; /* Left of it, and its end; 0: none. */
 };
+
+static uint8_t policy_bits(const struct record *r)
+{
+	bool report = resource_policy_is(r, POLICY_DRIFT, "report");
+	bool ignore = resource_policy_is(r, POLICY_DRIFT, "ignore");
+	bool keep = resource_policy_is(r, POLICY_ON_REMOVE, "keep");
+
+	return (uint8_t)((keep ? JOB_KEEP : 0) | (report ? JOB_REPORT : 0) |
+			 (ignore ? JOB_IGNORE : 0));
+}
 
 static int sight_open(struct ch_engine *e, struct ch_bytes name,
 		      struct sight *s)
@@ -113,6 +131,10 @@ static int sight_open(struct ch_engine *e, struct ch_bytes name,
 		/* A spec that outlived the choice. */
 		if (!s->driver.len)
 			s->driver = ch_str(e->cfg.driver_default);
+		if (rc < 0)
+			return rc;
+		s->policy = policy_bits(&s->r);
+		rc = hold_left(e, &s->r, &s->hold_ms, &s->hold_end_ms);
 		if (rc < 0)
 			return rc;
 	}
@@ -239,6 +261,7 @@ static int start_job(struct ch_engine *e, struct act *a, struct sight *s,
 	if (was)
 		job->n_before = broken_off(was, job->before);
 	job->secret = s->want.secret;
+	job->take = s->have && resource_policy_is(&s->r, POLICY_ADOPT, "take");
 	if (verb == CH_APPLY) {
 		a->spec = s->want.spec.hash;
 		a->patch = s->want.patch.hash;
@@ -259,6 +282,113 @@ static bool must_wait(struct ch_engine *e, const struct act *a,
 	return a->retry_never || e->now_ms < a->retry_ms;
 }
 
+/* 1: the resource is held, and that is said; 0; below. */
+static int stop_on_hold(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	struct strbuf text = STRBUF_INIT;
+	int rc;
+
+	if (!s->hold_ms)
+		return 0;
+	strbuf_add_str(&text, "hold: nothing is changed here before ");
+	text_time(s->hold_end_ms, &text);
+	rc = strbuf_error(&text);
+	if (rc == 0)
+		rc = say_state(e, a, s, STATE_HELD, strbuf_bytes(&text));
+	strbuf_release(&text);
+	if (rc == 0)
+		rc = act_due(e, a, e->now_ms + s->hold_ms);
+	return rc < 0 ? rc : 1;
+}
+
+static int put_orphan(struct ch_engine *e, struct act *a,
+		      const struct stored_job *job)
+{
+	const struct stored_orphan o = {
+		.lineage = job->lineage,
+		.effective = job->effective,
+		.left_ms = e->wall_ms,
+	};
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	int rc;
+
+	key_orphan(&key, job->driver, a->name);
+	stored_orphan_encode(&o, &value);
+	rc = key.bad || value.bad ? -ENOMEM : 0;
+	if (rc == 0)
+		rc = db_put(e, COL_SYS, strbuf_bytes(&key),
+			    strbuf_bytes(&value));
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc;
+}
+
+/* What was left there once is what @s asks for again: 1 and @ret; 0; below. */
+static int get_orphan(struct ch_engine *e, struct act *a, struct sight *s,
+		      struct stored_orphan *ret)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	int rc;
+
+	key_orphan(&key, s->driver, a->name);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
+	if (rc == 0 && stored_orphan_decode(strbuf_bytes(&value), ret) < 0)
+		rc = -EIO;
+	strbuf_release(&value);
+	strbuf_release(&key);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	return id_cmp(&ret->lineage, &s->want.lineage) == 0;
+}
+
+static int del_orphan(struct ch_engine *e, struct act *a,
+		      struct ch_bytes driver)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	int rc;
+
+	key_orphan(&key, driver, a->name);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
+	if (rc == 0)
+		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* Does what is in force stay there when the resource leaves this site? A
+ * resource that was made in its place says nothing about it. */
+static bool stays(const struct sight *s)
+{
+	bool speaks = resource_has_lineage(&s->r, &s->job.lineage) ||
+		      !resource_is_there(&s->r);
+
+	return (speaks ? s->policy : s->job.policy) & JOB_KEEP;
+}
+
+/* It is left where it is, and is not ours any more. */
+static int leave(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	int rc = put_orphan(e, a, &s->job);
+
+	if (rc == 0)
+		rc = db_del(e, COL_JOB, a->name);
+	if (rc < 0)
+		return rc;
+	update_notice(e, "withdrawn", a->name, engine_name(e), &s->job.version,
+		      ch_str(""), "%s",
+		      "policy on-remove keep: what is there is left");
+	s->has_job = false;
+	a->withdraw_ms = 0;
+	a->tries = 0;
+	act_look(e, a);
+	return 0;
+}
+
 static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 {
 	int rc;
@@ -271,6 +401,11 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 	}
 	if (e->now_ms < a->withdraw_ms)
 		return act_due(e, a, a->withdraw_ms);
+	if (stays(s))
+		return leave(e, a, s);
+	rc = stop_on_hold(e, a, s);
+	if (rc)
+		return rc < 0 ? rc : 0;
 	if (must_wait(e, a, CH_WITHDRAW, &s->job.version))
 		return act_due(e, a, a->retry_ms);
 	if (a->tried != CH_WITHDRAW)
@@ -283,10 +418,14 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 
 static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 {
-	const struct stored_job was = s->job;
+	struct stored_job was = s->job;
+	struct stored_orphan left;
 	bool had = s->has_job;
 	int rc;
 
+	rc = stop_on_hold(e, a, s);
+	if (rc)
+		return rc < 0 ? rc : 0;
 	if (must_wait(e, a, CH_APPLY, &s->version))
 		return a->retry_never ? 0 : act_due(e, a, a->retry_ms);
 	if (!free_slot(e)) {
@@ -296,6 +435,15 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 	if (a->tried != CH_APPLY ||
 	    !version_equal(&a->tried_version, &s->version))
 		a->tries = 0;
+	if (!had) {
+		rc = get_orphan(e, a, s, &left);
+		if (rc < 0)
+			return rc;
+		had = rc > 0;
+		if (had)
+			was = (struct stored_job){.effective = left.effective,
+						  .ours = true};
+	}
 	s->job = (struct stored_job){
 		.phase = JOB_BEGUN,
 		.driver = s->driver,
@@ -306,6 +454,7 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 				     ? s->want.spec.hash
 				     : (struct ch_hash){{0}},
 		.ours = had && was.ours,
+		.policy = s->policy,
 	};
 	if (had)
 		remember(&s->job, &was);
@@ -352,8 +501,10 @@ static int rest(struct ch_engine *e, struct act *a, struct sight *s)
 
 static int orphan(struct ch_engine *e, struct act *a, struct sight *s)
 {
+	int rc = put_orphan(e, a, &s->job);
+
 	s->job.phase = JOB_ORPHANED;
-	return put_job(e, a->name, &s->job);
+	return rc < 0 ? rc : put_job(e, a->name, &s->job);
 }
 
 /* Is what we said last of something else than what is in force? */
@@ -365,10 +516,10 @@ static int said_otherwise(struct ch_engine *e, struct act *a, struct sight *s,
 	int rc = last_said(e, a->name, &buf, &r);
 
 	if (rc == 0)
-		*ret_otherwise = !version_equal(&r.desired, &s->version) ||
-				 r.state == STATE_REMOVING ||
-				 r.state == STATE_IDLE ||
-				 r.state == STATE_CONFLICT;
+		*ret_otherwise =
+			!version_equal(&r.desired, &s->version) ||
+			r.state == STATE_REMOVING || r.state == STATE_IDLE ||
+			r.state == STATE_HELD || r.state == STATE_CONFLICT;
 	strbuf_release(&buf);
 	return rc;
 }
@@ -418,6 +569,14 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (apart && (!s->want.any || !mine || other) && !(s->in && none))
 		return withdraw(e, a, s);
 	a->withdraw_ms = 0;
+	if (s->has_job && mine && s->job.policy != s->policy) {
+		/* What counts as drift may be something else now. */
+		s->job.policy = s->policy;
+		a->observe = true;
+		rc = put_job(e, a->name, &s->job);
+		if (rc < 0)
+			return rc;
+	}
 	if (s->has_job && s->job.phase == JOB_ORPHANED && (!s->in || !mine)) {
 		/* Not ours to remove any more. */
 		rc = db_del(e, COL_JOB, a->name);
@@ -731,6 +890,8 @@ static int failed(struct ch_engine *e, struct act *a, struct sight *s,
 static int applied(struct ch_engine *e, struct act *a, struct sight *s,
 		   const struct ch_ran *ran)
 {
+	int rc;
+
 	s->job.phase = JOB_APPLIED;
 	s->job.version = a->asked.version;
 	s->job.effective = ran->effective;
@@ -738,7 +899,8 @@ static int applied(struct ch_engine *e, struct act *a, struct sight *s,
 	s->job.n_before = 0;
 	s->has_job = true;
 	a->tries = 0;
-	return put_job(e, a->name, &s->job);
+	rc = del_orphan(e, a, s->job.driver);
+	return rc < 0 ? rc : put_job(e, a->name, &s->job);
 }
 
 /* What a driver saw, or says after an apply. */
@@ -775,6 +937,35 @@ static int seen(struct ch_engine *e, struct act *a, struct sight *s,
 	return say_state(e, a, s, state, ran->message);
 }
 
+/* It is not as it was applied, and the policy is not to mend that. */
+static int drifted(struct ch_engine *e, struct act *a, struct sight *s,
+		   const struct ch_ran *ran)
+{
+	bool ignore = s->job.policy & JOB_IGNORE;
+	struct strbuf text = STRBUF_INIT, buf = STRBUF_INIT;
+	struct ch_ran seen_so = *ran;
+	struct report r;
+	int rc;
+
+	strbuf_addf(&text, "%.*s (policy drift %s)", (int)ran->message.len,
+		    (const char *)ran->message.p, ignore ? "ignore" : "report");
+	seen_so.message = strbuf_bytes(&text);
+	seen_so.healthy = ignore;
+	rc = strbuf_error(&text);
+	if (rc == 0)
+		rc = last_said(e, a->name, &buf, &r);
+	if (rc == 0 && !ignore && r.state != STATE_DEGRADED)
+		update_notice(e, "drift", a->name, engine_name(e),
+			      &s->job.version, ch_str(""), "%.*s",
+			      (int)ran->message.len,
+			      (const char *)ran->message.p);
+	if (rc == 0)
+		rc = seen(e, a, s, &seen_so);
+	strbuf_release(&buf);
+	strbuf_release(&text);
+	return rc;
+}
+
 static int ran_job(struct ch_engine *e, struct act *a, struct sight *s,
 		   const struct ch_ran *ran)
 {
@@ -789,6 +980,8 @@ static int ran_job(struct ch_engine *e, struct act *a, struct sight *s,
 	case CH_OBSERVE:
 		if (!ran->drift)
 			return seen(e, a, s, ran);
+		if (s->job.policy & (JOB_REPORT | JOB_IGNORE))
+			return drifted(e, a, s, ran);
 		update_notice(e, "drift", a->name, engine_name(e),
 			      &s->job.version, ch_str(""), "%.*s",
 			      (int)ran->message.len,

@@ -54,6 +54,8 @@ enum entry_type {
 	ENTRY_SITE = 6,    /* sub: site; value: struct site_value. */
 	ENTRY_WITNESS = 7, /* As SITE: stores and shows, drives nothing. */
 	ENTRY_PATCH = 8,   /* sub: site; a body of length 0: no patch. */
+	ENTRY_POLICY = 9,  /* sub: the key; value: the word. */
+	ENTRY_HOLD = 10,   /* value: u64 ms, from when a site learns of it. */
 };
 
 enum { /* Entry flags. */

@@ -171,6 +171,34 @@ struct ch_bytes resource_driver(const struct record *r)
 	return e ? e->value : ch_str("");
 }
 
+struct ch_bytes resource_policy(const struct record *r, enum policy_key key)
+{
+	const struct entry *e =
+		record_get(r, ENTRY_POLICY, ch_str(policy_name(key)));
+
+	/* A word of a later version says nothing to us. */
+	return e && policy_takes(key, e->value) ? e->value
+						: ch_str(policy_default(key));
+}
+
+bool resource_policy_is(const struct record *r, enum policy_key key,
+			const char *word)
+{
+	return ch_bytes_equal(resource_policy(r, key), ch_str(word));
+}
+
+const struct entry *resource_hold(const struct record *r, uint64_t *ret_ms)
+{
+	const struct entry *e = record_get(r, ENTRY_HOLD, ch_str(""));
+	struct wire w;
+
+	if (!e)
+		return NULL;
+	w = wire_of(e->value);
+	*ret_ms = wire_u64(&w);
+	return w.bad || !*ret_ms || *ret_ms > HOLD_MS_MAX ? NULL : e;
+}
+
 struct mode_value resource_mode(const struct record *r, bool of_spec)
 {
 	struct mode_value m = {.mode = 0755};
@@ -396,6 +424,11 @@ void resource_desired(const struct record *r, const struct ch_id *site,
 		}
 	}
 	*ret_desired = d;
+}
+
+void hold_value_encode(uint64_t ms, struct strbuf *sb)
+{
+	wire_put_u64(sb, ms);
 }
 
 void mode_value_encode(const struct mode_value *m, struct strbuf *sb)

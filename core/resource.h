@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/policy.h"
 #include "core/record.h"
 
 struct mode_value {
@@ -59,6 +60,12 @@ struct ch_id resource_lineage(const struct record *r);
 bool resource_has_lineage(const struct record *r, const struct ch_id *lineage);
 /* The word in the register; empty when nobody has chosen. */
 struct ch_bytes resource_driver(const struct record *r);
+/* The word of policy.h that is in force for @key. */
+struct ch_bytes resource_policy(const struct record *r, enum policy_key key);
+bool resource_policy_is(const struct record *r, enum policy_key key,
+			const char *word);
+/* The hold that counts, and for how long it is; NULL: there is none. */
+const struct entry *resource_hold(const struct record *r, uint64_t *ret_ms);
 /* 0755 and no owner unless someone said. */
 struct mode_value resource_mode(const struct record *r, bool of_spec);
 bool resource_is_secret(const struct record *r);
@@ -104,6 +111,7 @@ void resource_desired(const struct record *r, const struct ch_id *site,
 /* Values, as they stand in entries. */
 /* "0750 ann staff", with - for who is not known. */
 void resource_mode_words(const struct entry *e, struct strbuf *out);
+void hold_value_encode(uint64_t ms, struct strbuf *sb);
 void mode_value_encode(const struct mode_value *m, struct strbuf *sb);
 int mode_value_decode(struct ch_bytes b, struct mode_value *ret_mode);
 void site_value_encode(const struct site_value *s, struct strbuf *sb);

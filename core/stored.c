@@ -8,6 +8,8 @@
 
 #define FORMAT 1
 #define FORMAT_SITE 2 /* With the life before. */
+/* A job of which there is more to say: u8 policy in front, then as 1. */
+#define FORMAT_JOB_MORE 2
 
 void stored_site_encode(const struct stored_site *s, struct strbuf *sb)
 {
@@ -98,7 +100,12 @@ int stored_live_decode(struct ch_bytes in, struct stored_live *ret_live)
 
 void stored_job_encode(const struct stored_job *s, struct strbuf *sb)
 {
-	wire_put_u8(sb, FORMAT);
+	if (s->policy) {
+		wire_put_u8(sb, FORMAT_JOB_MORE);
+		wire_put_u8(sb, s->policy);
+	} else {
+		wire_put_u8(sb, FORMAT);
+	}
 	wire_put_u8(sb, s->phase);
 	wire_put_b16(sb, s->driver);
 	wire_put_raw(sb, s->lineage.b, 16);
@@ -117,10 +124,16 @@ int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
 {
 	struct wire w = wire_of(in);
 	struct stored_job s;
+	uint8_t format = wire_u8(&w);
 
 	memset(&s, 0, sizeof(s));
-	if (wire_u8(&w) != FORMAT)
+	if (format != FORMAT && format != FORMAT_JOB_MORE)
 		return -EPROTO;
+	if (format == FORMAT_JOB_MORE) {
+		s.policy = wire_u8(&w);
+		if (!s.policy)
+			return -EPROTO;
+	}
 	s.phase = wire_u8(&w);
 	s.driver = wire_b16(&w);
 	wire_copy(&w, s.lineage.b, 16);
@@ -174,6 +187,74 @@ int stored_trash_decode(struct ch_bytes in, struct stored_trash *ret_trash)
 		return -EPROTO;
 	*ret_trash = s;
 	return 0;
+}
+
+void stored_hold_encode(const struct stored_hold *s, struct strbuf *sb)
+{
+	wire_put_u8(sb, FORMAT);
+	wire_put_raw(sb, s->dot.actor.site.b, 16);
+	wire_put_u32(sb, s->dot.actor.epoch);
+	wire_put_u32(sb, s->dot.actor.nonce);
+	wire_put_u64(sb, s->dot.seq);
+	wire_put_u64(sb, s->end_run_ms);
+	wire_put_u64(sb, s->end_ms);
+}
+
+int stored_hold_decode(struct ch_bytes in, struct stored_hold *ret_hold)
+{
+	struct wire w = wire_of(in);
+	struct stored_hold s;
+
+	if (wire_u8(&w) != FORMAT)
+		return -EPROTO;
+	wire_copy(&w, s.dot.actor.site.b, 16);
+	s.dot.actor.epoch = wire_u32(&w);
+	s.dot.actor.nonce = wire_u32(&w);
+	s.dot.seq = wire_u64(&w);
+	s.end_run_ms = wire_u64(&w);
+	s.end_ms = wire_u64(&w);
+	if (!wire_done(&w))
+		return -EPROTO;
+	*ret_hold = s;
+	return 0;
+}
+
+void stored_orphan_encode(const struct stored_orphan *s, struct strbuf *sb)
+{
+	wire_put_u8(sb, FORMAT);
+	wire_put_raw(sb, s->lineage.b, 16);
+	wire_put_raw(sb, s->effective.b, 32);
+	wire_put_u64(sb, s->left_ms);
+}
+
+int stored_orphan_decode(struct ch_bytes in, struct stored_orphan *ret_orphan)
+{
+	struct wire w = wire_of(in);
+	struct stored_orphan s;
+
+	if (wire_u8(&w) != FORMAT)
+		return -EPROTO;
+	wire_copy(&w, s.lineage.b, 16);
+	wire_copy(&w, s.effective.b, 32);
+	s.left_ms = wire_u64(&w);
+	if (!wire_done(&w))
+		return -EPROTO;
+	*ret_orphan = s;
+	return 0;
+}
+
+void key_hold(struct strbuf *sb, struct ch_bytes name)
+{
+	strbuf_add_str(sb, "hold/");
+	strbuf_add(sb, name.p, name.len);
+}
+
+void key_orphan(struct strbuf *sb, struct ch_bytes driver, struct ch_bytes name)
+{
+	strbuf_add_str(sb, "orphan/");
+	strbuf_add(sb, driver.p, driver.len);
+	strbuf_add_char(sb, '\0');
+	strbuf_add(sb, name.p, name.len);
 }
 
 void key_report(struct strbuf *sb, struct ch_bytes name,

@@ -5,7 +5,9 @@
  *	            "run" u64: ms · "trash" u64: last N · "labels" ·
  *	            "part/" hash: a body that is not whole, or spare ·
  *	            "discard/" name, NUL, dot: a version that a user here has
- *	            discarded, and that goes once grace is over -> nothing
+ *	            discarded, and that goes once grace is over -> nothing ·
+ *	            "hold/" name: struct stored_hold ·
+ *	            "orphan/" driver, NUL, name: struct stored_orphan
  *	COL_RECORD  name -> u64 sequence of its outbox entries, record
  *	COL_REPORT  name, NUL, site -> u64 sequence, u64 received at, report
  *	COL_BODY    hash, u32 chunk -> bytes
@@ -71,6 +73,25 @@ struct stored_job {
 	 * either. */
 	struct ch_hash before[CH_BEFORE_MAX];
 	size_t n_before;
+	uint8_t policy; /* JOB_KEEP ...: as the record said it last. */
+};
+
+enum { /* Bits of stored_job.policy. */
+	JOB_KEEP = 1u << 0,   /* on-remove keep */
+	JOB_REPORT = 1u << 1, /* drift report */
+	JOB_IGNORE = 1u << 2, /* drift ignore */
+};
+
+struct stored_hold { /* A hold, from when this site learned of it. */
+	struct dot dot;	     /* Of its entry. */
+	uint64_t end_run_ms; /* In this agent's running time. */
+	uint64_t end_ms;     /* Wall clock, for people. */
+};
+
+struct stored_orphan { /* Left on the platform, and ours no more. */
+	struct ch_id lineage;
+	struct ch_hash effective;
+	uint64_t left_ms; /* Wall clock. */
 };
 
 struct stored_trash {
@@ -92,6 +113,11 @@ int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job);
 void stored_trash_encode(const struct stored_trash *s, struct strbuf *sb);
 int stored_trash_decode(struct ch_bytes in, struct stored_trash *ret_trash);
 
+void stored_hold_encode(const struct stored_hold *s, struct strbuf *sb);
+int stored_hold_decode(struct ch_bytes in, struct stored_hold *ret_hold);
+void stored_orphan_encode(const struct stored_orphan *s, struct strbuf *sb);
+int stored_orphan_decode(struct ch_bytes in, struct stored_orphan *ret_orphan);
+
 /* Keys, appended to @sb. */
 void key_report(struct strbuf *sb, struct ch_bytes name,
 		const struct ch_id *site);
@@ -100,6 +126,9 @@ void key_part(struct strbuf *sb, const struct ch_hash *hash);
 void key_ref(struct strbuf *sb, const struct ch_hash *hash,
 	     struct ch_bytes who);
 void key_out(struct strbuf *sb, const struct ch_id *site, uint64_t seq);
+void key_hold(struct strbuf *sb, struct ch_bytes name);
+void key_orphan(struct strbuf *sb, struct ch_bytes driver,
+		struct ch_bytes name);
 void key_live(struct strbuf *sb, const struct ch_id *site);
 void key_unmet(struct strbuf *sb, struct ch_bytes name);
 void key_discard(struct strbuf *sb, struct ch_bytes name,

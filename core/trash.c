@@ -54,7 +54,7 @@ int trash_put(struct ch_engine *e, const struct record *r,
 		.site_name = tomb->value,
 		.lineage = tomb->lineage,
 		.deleted_ms = tomb->hlc >> 16,
-		.run_ms = e->run_ms + (e->now_ms - e->start_ms),
+		.run_ms = engine_run(e),
 		.image = tomb->image,
 	};
 	struct strbuf name = STRBUF_INIT, value = STRBUF_INIT;
@@ -202,7 +202,7 @@ static int expire_one(void *arg, struct ch_bytes key, struct ch_bytes value)
 
 int trash_expire(struct ch_engine *e)
 {
-	struct expiry x = {e, e->run_ms + (e->now_ms - e->start_ms)};
+	struct expiry x = {e, engine_run(e)};
 
 	return db_scan(e, COL_TRASH, ch_str(""), ch_str(""), expire_one, &x);
 }

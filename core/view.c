@@ -604,6 +604,78 @@ static int member_content(const struct view *v, enum view_file file,
 	return view_member_text(v, file, rc == 0 ? &id : NULL, site, out);
 }
 
+static void policy_text(const struct record *r, struct strbuf *out)
+{
+	for (size_t i = 0; i < POLICIES; i++) {
+		struct ch_bytes word = resource_policy(r, (enum policy_key)i);
+
+		strbuf_addf(out, "%s %.*s\n", policy_name((enum policy_key)i),
+			    (int)word.len, (const char *)word.p);
+	}
+}
+
+/* What remains of it here; of one that this site has yet to begin: all. */
+static int view_hold_text(const struct view *v, const struct record *r,
+			  struct strbuf *out)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	uint64_t ms = 0;
+	const struct entry *entry = resource_hold(r, &ms);
+	struct stored_hold h;
+	int rc = 0;
+
+	if (entry) {
+		key_hold(&key, r->name);
+		rc = strbuf_error(&key);
+		if (rc == 0)
+			rc = get(v, COL_SYS, strbuf_bytes(&key), &value);
+		if (rc == 0 && stored_hold_decode(strbuf_bytes(&value), &h) < 0)
+			rc = -EIO;
+		if (rc == 0 && dot_cmp(&h.dot, &entry->dot) == 0)
+			ms = h.end_ms > v->wall_ms ? h.end_ms - v->wall_ms : 0;
+	}
+	hold_text(ms, out);
+	strbuf_add_char(out, '\n');
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+struct orphans {
+	size_t prefix;
+	struct strbuf *out;
+};
+
+static int add_orphan(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	struct orphans *o = arg;
+	struct stored_orphan s;
+
+	if (stored_orphan_decode(value, &s) < 0)
+		return -EIO;
+	strbuf_add(o->out, (const char *)key.p + o->prefix,
+		   key.len - o->prefix);
+	strbuf_add_char(o->out, '\n');
+	return 0;
+}
+
+static int orphans_text(const struct view *v, struct ch_bytes driver,
+			struct strbuf *out)
+{
+	struct strbuf prefix = STRBUF_INIT;
+	struct orphans o = {.out = out};
+	int rc;
+
+	key_orphan(&prefix, driver, ch_str(""));
+	o.prefix = prefix.len;
+	rc = strbuf_error(&prefix);
+	if (rc == 0)
+		rc = v->store->scan(v->store, COL_SYS, strbuf_bytes(&prefix),
+				    ch_str(""), add_orphan, &o);
+	strbuf_release(&prefix);
+	return rc;
+}
+
 static int resource_content(const struct view *v, enum view_file file,
 			    const struct record *r, struct ch_bytes site,
 			    struct strbuf *out, struct err *reterr)
@@ -625,6 +697,11 @@ static int resource_content(const struct view *v, enum view_file file,
 		return 0;
 	case VIEW_SITES:
 		return sites_text(v, r, out);
+	case VIEW_POLICY:
+		policy_text(r, out);
+		return 0;
+	case VIEW_HOLD:
+		return view_hold_text(v, r, out);
 	case VIEW_STATUS:
 		return view_status_text(v, r, out);
 	case VIEW_STATE:
@@ -647,6 +724,8 @@ int view_content(const struct view *v, enum view_file file,
 		rc = trash_content(v, file, name, out);
 	else if (file >= VIEW_MEMBER_STATUS)
 		rc = member_content(v, file, site, out);
+	else if (file == VIEW_DRIVER_ORPHANED)
+		rc = orphans_text(v, name, out);
 	else {
 		record_init(&r);
 		rc = view_load(v, name, &r);

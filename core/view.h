@@ -48,12 +48,15 @@ enum view_file {
 	VIEW_SITES,     /* name */
 	VIEW_STATUS,    /* name */
 	VIEW_STATE,     /* name */
+	VIEW_POLICY,    /* name */
+	VIEW_HOLD,      /* name */
 	VIEW_CONFLICT,  /* name, and the file's name as site */
 	VIEW_SITE_STATUS,   /* name, site; the rest of SITE_ too */
 	VIEW_SITE_STATE,
 	VIEW_SITE_SPEC,
 	VIEW_SITE_PATCH,    /* "" when there is none */
 	VIEW_SITE_OBSERVED, /* "" when there is none */
+	VIEW_DRIVER_ORPHANED, /* the driver as name */
 	VIEW_MEMBER_STATUS, /* site; the rest of MEMBER_ too */
 	VIEW_MEMBER_HEARTBEAT,
 	VIEW_MEMBER_ADDRESS,

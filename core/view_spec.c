@@ -4,6 +4,7 @@
 
 #include "core/doc.h"
 #include "core/place.h"
+#include "core/policy.h"
 #include "core/view_private.h"
 #include "core/wire.h"
 
@@ -210,6 +211,37 @@ static int prepare_driver(const struct record *r, struct ch_bytes body,
 	return rc;
 }
 
+struct policy_checker {
+	const struct record *r;
+	bool differs;
+};
+
+static int check_policy(void *arg, enum policy_key key, struct ch_bytes word)
+{
+	struct policy_checker *c = arg;
+
+	c->differs |= !ch_bytes_equal(resource_policy(c->r, key), word);
+	return 0;
+}
+
+static int prepare_policy(const struct record *r, struct ch_bytes body,
+			  struct err *reterr)
+{
+	struct policy_checker c = {r, false};
+	int rc = policy_parse(body, check_policy, &c, reterr);
+
+	return rc < 0 ? rc : !c.differs;
+}
+
+static int prepare_hold(const struct record *r, struct ch_bytes body,
+			struct err *reterr)
+{
+	uint64_t ms = 0, was;
+	int rc = hold_parse(body, &ms, reterr);
+
+	return rc < 0 ? rc : !ms && !resource_hold(r, &was);
+}
+
 struct site_checker {
 	const struct view *v;
 	struct err *reterr;
@@ -299,6 +331,12 @@ int view_prepare(const struct view *v, struct ch_bytes name, enum ch_file file,
 			break;
 		case CH_FILE_SITES:
 			rc = place_parse(body, check_site, &checker, reterr);
+			break;
+		case CH_FILE_POLICY:
+			rc = prepare_policy(&r, body, reterr);
+			break;
+		case CH_FILE_HOLD:
+			rc = prepare_hold(&r, body, reterr);
 			break;
 		}
 	}

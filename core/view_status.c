@@ -88,7 +88,10 @@ static void judge(const struct record *r, bool in, const struct report *report,
 	row->state = STATE_IDLE;
 	if (!in) {
 		row->state = STATE_REMOVING;
-		if (report && report->state == STATE_REMOVING)
+		if (report && report->state == STATE_HELD)
+			row->state = STATE_HELD;
+		if (report && (report->state == STATE_REMOVING ||
+			       report->state == STATE_HELD))
 			strbuf_add(&row->message, report->message.p,
 				   report->message.len);
 		return;
@@ -589,6 +592,21 @@ out:
 	return rc;
 }
 
+/* Does that site say that it holds the removal? */
+static bool is_held_at(const struct view *v, struct ch_bytes name,
+		       const struct ch_id *site)
+{
+	struct strbuf buf = STRBUF_INIT;
+	uint64_t received_ms;
+	struct report report;
+	bool held =
+		report_of(v, name, site, &buf, &report, &received_ms) == 0 &&
+		report.state == STATE_HELD;
+
+	strbuf_release(&buf);
+	return held;
+}
+
 int view_trash_status(const struct view *v, struct ch_bytes trash,
 		      const struct stored_trash *t, struct strbuf *out)
 {
@@ -630,7 +648,9 @@ int view_trash_status(const struct view *v, struct ch_bytes trash,
 		owed = have && resource_site_out(&r, &id);
 		strbuf_addf(out, "%.*s: %s\n", (int)site.name.len,
 			    (const char *)site.name.p,
-			    owed ? "removing" : "removed");
+			    !owed                         ? "removed"
+			    : is_held_at(v, t->name, &id) ? "held"
+							  : "removing");
 	}
 	record_release(&r);
 	return 0;

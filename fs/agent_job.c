@@ -248,6 +248,7 @@ static void carry_out(struct agent *a, struct order *o)
 		.before = j->before,
 		.n_before = j->n_before,
 		.secret = j->secret,
+		.take = j->take,
 	};
 	int r = 0;
 

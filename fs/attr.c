@@ -28,6 +28,8 @@ static bool belongs_to_resource(enum node_kind k)
 	case NODE_SPEC_JSON:
 	case NODE_DRIVER_WORD:
 	case NODE_SITES:
+	case NODE_POLICY:
+	case NODE_HOLD:
 	case NODE_STATUS:
 	case NODE_STATE:
 	case NODE_ERROR:
@@ -56,6 +58,7 @@ static bool belongs_to_resource(enum node_kind k)
 	case NODE_MEMBER_LABELS:
 	case NODE_MEMBERS_ERROR:
 	case NODE_DRIVER_STATUS:
+	case NODE_DRIVER_ORPHANED:
 	case NODE_TRASH_SPEC:
 	case NODE_TRASH_SITES:
 	case NODE_TRASH_DRIVER:

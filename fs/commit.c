@@ -177,6 +177,8 @@ int handle_check_part(struct mnt *m, const struct handle *h,
 			r = prepare(m, h, id, body, &prepared, reterr);
 		break;
 	case NODE_SITES:
+	case NODE_POLICY:
+	case NODE_HOLD:
 		if (lines.len > 0)
 			r = prepare(m, h, id, lines, &prepared, reterr);
 		break;

@@ -39,6 +39,10 @@ static const struct kind kinds[NODE_KIND_N] = {
 		COMMITS(CH_FILE_DRIVER)},
 	[NODE_SITES] = {VIEW_IN(NODE_RESOURCE, "sites", VIEW_SITES),
 		COMMITS(CH_FILE_SITES)},
+	[NODE_POLICY] = {VIEW_IN(NODE_RESOURCE, "policy", VIEW_POLICY),
+		COMMITS(CH_FILE_POLICY)},
+	[NODE_HOLD] = {VIEW_IN(NODE_RESOURCE, "hold", VIEW_HOLD),
+		COMMITS(CH_FILE_HOLD), .dynamic = true},
 	[NODE_STATUS] = {VIEW_IN(NODE_RESOURCE, "status", VIEW_STATUS),
 		.dynamic = true, .poll = true},
 	[NODE_STATE] = {VIEW_IN(NODE_RESOURCE, "state", VIEW_STATE),
@@ -76,6 +80,8 @@ static const struct kind kinds[NODE_KIND_N] = {
 
 	[NODE_DRIVER_STATUS] = {.parent = NODE_DRIVER, .name = "status",
 		.source = SOURCE_DRIVER, .dynamic = true},
+	[NODE_DRIVER_ORPHANED] = {VIEW_IN(NODE_DRIVER, "orphaned",
+		VIEW_DRIVER_ORPHANED), .dynamic = true},
 
 	[NODE_TRASH_SPEC] = {VIEW_IN(NODE_TRASH, "spec", VIEW_TRASH_SPEC),
 		.secret = true},

@@ -21,7 +21,7 @@ struct scratch *scratch_new(struct node *n)
 	if (!s)
 		return NULL;
 	strbuf_init(&s->data);
-	for (size_t i = 0; i <= CH_FILE_PATCH; i++)
+	for (size_t i = 0; i < CH_FILES; i++)
 		strbuf_init(&s->context[i]);
 	more->scratch = s;
 	return s;
@@ -32,7 +32,7 @@ void scratch_free(struct scratch *s)
 	if (!s)
 		return;
 	strbuf_release(&s->data);
-	for (size_t i = 0; i <= CH_FILE_PATCH; i++)
+	for (size_t i = 0; i < CH_FILES; i++)
 		strbuf_release(&s->context[i]);
 	free(s);
 }

@@ -28,8 +28,8 @@ struct scratch {            /* A node's own content. */
 	gid_t gid;
 	int64_t mtime_ns;
 	/* What had been seen of the files beside it when it was made. */
-	struct strbuf context[CH_FILE_PATCH + 1];
-	bool seen[CH_FILE_PATCH + 1];
+	struct strbuf context[CH_FILES];
+	bool seen[CH_FILES];
 };
 
 struct scratch_name {

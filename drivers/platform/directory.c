@@ -46,7 +46,7 @@ struct job {
 	struct list link;
 	uint64_t id;
 	enum platform_verb verb;
-	bool owned, secret;
+	bool owned, secret, take;
 	struct ch_hash effective;
 	const struct ch_hash *before; /* Behind the name, in the same memory. */
 	size_t n_before;
@@ -256,7 +256,8 @@ static int foreign(const struct directory_place *at, struct err *reterr)
 {
 	return err_set(reterr, -EEXIST,
 		       "%s/%s is there already and is not ours; move it away, "
-		       "or write the same bytes to spec to take it over",
+		       "write the same bytes to spec, or write 'adopt take' "
+		       "to policy, to take it over",
 		       at->root, at->name);
 }
 
@@ -299,12 +300,13 @@ static int apply(const struct job *job, const struct directory_place *at,
 		return r;
 	switch (look.kind) {
 	case DIRECTORY_ABSENT:
-		r = directory_put(at, job->spec, mode, job->owned, reterr);
+		r = directory_put(at, job->spec, mode, job->owned || job->take,
+				  reterr);
 		return r == -EEXIST ? foreign(at, reterr) : r;
 	case DIRECTORY_SAME:
 		return directory_keep(at, mode, reterr);
 	case DIRECTORY_DIFFERS:
-		if (!job->owned && !is_left_over(job, &look))
+		if (!job->owned && !job->take && !is_left_over(job, &look))
 			return foreign(at, reterr);
 		return directory_put(at, job->spec, mode, true, reterr);
 	case DIRECTORY_OTHER:
@@ -601,6 +603,7 @@ static void directory_submit(struct platform *p, const struct platform_job *job)
 		.verb = job->verb,
 		.owned = job->owned,
 		.secret = job->secret,
+		.take = job->take,
 		.effective = job->effective,
 	};
 	memcpy(copy->name, job->name, name_len);

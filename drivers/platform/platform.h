@@ -38,6 +38,8 @@ struct platform_job {
 	size_t n_before;
 	struct ch_bytes spec;  /* APPLY: the effective spec. */
 	struct ch_hash effective; /* Its hash; OBSERVE: what should be there. */
+	bool take;             /* APPLY: what is there and is not ours may be
+				* taken over. */
 	bool secret;           /* Private: nothing of it in messages or
 				* observed, no rights for others on it. */
 };
@@ -100,8 +102,8 @@ struct platform {
  * when another agent uses it. Callbacks may come before this returns.
  *
  * It overwrites and removes regular files alone, and only such as are `owned`;
- * a file of equal bytes is adopted, and gets that mode. Anything else there is
- * -EEXIST.
+ * a file of equal bytes is adopted, and with `take` any regular file; it gets
+ * that mode. Anything else there is -EEXIST.
  */
 int platform_directory_open(const char *root,
 			    const struct platform_callbacks *cb,

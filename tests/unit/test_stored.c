@@ -125,6 +125,20 @@ static void put_job(struct strbuf *sb)
 	stored_job_encode(&s, sb);
 }
 
+static void put_policed_job(struct strbuf *sb)
+{
+	const struct stored_job s = {
+		.phase = JOB_BEGUN,
+		.driver = ch_str("directory"),
+		.lineage = site_of(9),
+		.version = version_of("a", NULL),
+		.ours = true,
+		.policy = JOB_KEEP | JOB_REPORT,
+	};
+
+	stored_job_encode(&s, sb);
+}
+
 static int copy_job(struct ch_bytes in, struct strbuf *sb)
 {
 	struct stored_job s;
@@ -161,6 +175,48 @@ static int copy_trash(struct ch_bytes in, struct strbuf *sb)
 	return rc;
 }
 
+static void put_hold(struct strbuf *sb)
+{
+	const struct stored_hold s = {
+		.dot = {{site_of(1), 2, 3}, 4},
+		.end_run_ms = 5,
+		.end_ms = 6,
+	};
+
+	stored_hold_encode(&s, sb);
+}
+
+static int copy_hold(struct ch_bytes in, struct strbuf *sb)
+{
+	struct stored_hold s;
+	int rc = stored_hold_decode(in, &s);
+
+	if (rc == 0)
+		stored_hold_encode(&s, sb);
+	return rc;
+}
+
+static void put_orphan(struct strbuf *sb)
+{
+	const struct stored_orphan s = {
+		.lineage = site_of(1),
+		.effective = hash_of_text("bytes"),
+		.left_ms = 2,
+	};
+
+	stored_orphan_encode(&s, sb);
+}
+
+static int copy_orphan(struct ch_bytes in, struct strbuf *sb)
+{
+	struct stored_orphan s;
+	int rc = stored_orphan_decode(in, &s);
+
+	if (rc == 0)
+		stored_orphan_encode(&s, sb);
+	return rc;
+}
+
 static const struct codec {
 	const char *name;
 	void (*put)(struct strbuf *sb);
@@ -168,7 +224,9 @@ static const struct codec {
 } codecs[] = {
 	{"report", put_report, copy_report}, {"site", put_site, copy_site},
 	{"live", put_live, copy_live},	     {"job", put_job, copy_job},
-	{"trash", put_trash, copy_trash},
+	{"trash", put_trash, copy_trash},    {"hold", put_hold, copy_hold},
+	{"job with a policy", put_policed_job, copy_job},
+	{"orphan", put_orphan, copy_orphan},
 };
 
 static void values_come_back(void **state)
