@@ -808,6 +808,79 @@ static int do_restore(struct ch_engine *e, const struct ch_submit *s)
 	return answer(e, s, rc);
 }
 
+/* What is held here as deleted comes back, as it was. */
+static int keep_deleted(struct ch_engine *e, const struct ch_submit *s,
+			struct edit *x, const struct stored_job *job)
+{
+	struct stored_trash t = {.lineage = job->lineage};
+	const struct entry *tomb;
+	size_t pos = 0;
+
+	while ((tomb = record_next(&x->old, ENTRY_TOMB, &pos)))
+		if (id_cmp(&tomb->lineage, &job->lineage) == 0)
+			break;
+	if (!tomb) {
+		update_done(e, s->token, -ENOENT,
+			    "what it was is not known here any more");
+		return 1;
+	}
+	t.image = tomb->image;
+	return restore(e, &x->r, &t, s->user);
+}
+
+/* What is held here as withdrawn is in again, and by the driver that has it. */
+static int keep_withdrawn(struct ch_engine *e, const struct ch_submit *s,
+			  struct edit *x, const struct stored_job *job)
+{
+	struct entry driver = {.type = ENTRY_DRIVER, .user = s->user};
+	int rc = settle_tombs(e, &x->r);
+
+	if (rc == 0 && (!resource_has_lineage(&x->r, &job->lineage) ||
+			!resource_spec(&x->r))) {
+		update_done(e, s->token, -EEXIST,
+			    "another resource has that name by now");
+		return 1;
+	}
+	driver.value = job->driver;
+	if (rc == 0 && !ch_bytes_equal(resource_driver(&x->r), job->driver))
+		rc = put(e, &x->r, NULL, &driver);
+	if (rc == 0 && !resource_site_in(&x->r, &e->cfg.self))
+		rc = sites_set(e, &x->r, ENTRY_SITE, &e->cfg.self,
+			       engine_name(e), true);
+	return rc;
+}
+
+static int do_keep(struct ch_engine *e, const struct ch_submit *s)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct stored_job job;
+	struct edit x;
+	int rc;
+
+	rc = edit_open(e, s->name, &x);
+	if (rc == 0)
+		rc = guard_held(e, s->name, &buf, &job);
+	if (rc == -ENOENT) {
+		update_done(e, s->token, rc, "no such removal is held here");
+		rc = 1;
+	}
+	if (rc == 0)
+		rc = resource_is_there(&x.r) ? keep_withdrawn(e, s, &x, &job)
+					     : keep_deleted(e, s, &x, &job);
+	if (rc == -EPROTO) {
+		update_done(e, s->token, -EIO, "its record is damaged");
+		rc = 1;
+	}
+	if (rc == 0)
+		rc = edit_save(e, s, &x);
+	if (rc == 0)
+		update_notice(e, "restored", s->name, engine_name(e), NULL,
+			      s->user, "%s", "");
+	strbuf_release(&buf);
+	edit_close(&x);
+	return answer(e, s, rc);
+}
+
 static int do_forget(struct ch_engine *e, const struct ch_submit *s)
 {
 	int rc = trash_drop(e, s->trash);
@@ -838,6 +911,10 @@ static int submit(struct ch_engine *e, const struct ch_submit *s)
 		return do_restore(e, s);
 	case CH_FORGET:
 		return do_forget(e, s);
+	case CH_LET_GO:
+		return guard_let_go(e, s);
+	case CH_KEEP:
+		return do_keep(e, s);
 	case CH_ADDRESS:
 		return member_set_address(e, s);
 	case CH_LABELS:

@@ -65,6 +65,8 @@ enum ch_op {
 	CH_MODE,     /* name, of_spec, mode, owner, group. */
 	CH_RESTORE,  /* trash, name. -EEXIST; -ENOENT. */
 	CH_FORGET,   /* trash: remove it from .trash here. */
+	CH_LET_GO,   /* name: the removal that is held here goes on. -ENOENT. */
+	CH_KEEP,     /* name: ... is undone, everywhere. -ENOENT; -EEXIST. */
 	CH_ADDRESS,  /* site, body: dial that site there. */
 	CH_LABELS,   /* body: this site's labels. */
 	CH_WAIT,     /* name, site ("": all), timeout_ms: answered when carried
@@ -202,6 +204,7 @@ enum ch_stale_what {
 	CH_STALE_RESOURCE, /* @name came, went, or changed mode. */
 	CH_STALE_SITE,     /* @name/@site came or went. */
 	CH_STALE_TRASH,    /* .trash/@name came or went. */
+	CH_STALE_HELD,    /* .held/@name came or went. */
 	CH_STALE_MEMBER,   /* .sites/@site changed; @added: came or went. */
 };
 

@@ -18,6 +18,7 @@
  *	compose.c   messages out
  *	rejoin.c    a store that is older than what others know of it
  *	plan.c      which driver job is due
+ *	guard.c     many removals at once are stopped
  *	hold.c      how long nothing may be done
  *	act.c       what is not settled, and when to look at it again
  *	wait.c      users who wait until it is done
@@ -377,6 +378,8 @@ bool plan_uses(const struct ch_engine *e, const struct ch_hash *body);
 int plan_changed(struct ch_engine *e, struct ch_bytes name);
 int plan_start(struct ch_engine *e);
 int plan_run(struct ch_engine *e);
+int put_job(struct ch_engine *e, struct ch_bytes name,
+	    const struct stored_job *job);
 void plan_release(struct ch_engine *e);
 /* Who removed what lately: sites withdrawn by @group_id within grace. */
 int plan_removed(struct ch_engine *e, struct ch_bytes name, uint64_t group_id,
@@ -396,6 +399,23 @@ int say_nothing(struct ch_engine *e, struct ch_bytes name);
 int report_seq(struct ch_engine *e, struct ch_bytes name, uint64_t *ret_seq);
 /* It stands there now. */
 int report_move(struct ch_engine *e, struct ch_bytes name, uint64_t seq);
+
+/* guard.c */
+struct guard_cause { /* Why something is to be removed. */
+	const char *what;
+	struct ch_bytes user, at; /* By whom, and on which site. */
+};
+/* May the driver remove it? 1: yes; 0: it is held; below. What is decided here
+ * is stored, and in @job. */
+int guard_pass(struct ch_engine *e, struct ch_bytes name,
+	       struct stored_job *job, const struct guard_cause *cause);
+/* It is not to be removed any more. The caller stores @job. */
+int guard_void(struct ch_engine *e, struct ch_bytes name,
+	       struct stored_job *job);
+/* The job whose removal is held; @buf holds what it borrows. 0, -ENOENT. */
+int guard_held(struct ch_engine *e, struct ch_bytes name, struct strbuf *buf,
+	       struct stored_job *ret_job);
+int guard_let_go(struct ch_engine *e, const struct ch_submit *s);
 
 /* hold.c */
 /* How long @r is still held here, and until when by the wall clock; 0: not. */

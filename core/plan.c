@@ -18,7 +18,8 @@
  *	any             in, driver none          leave it: orphaned
  *	nothing         out                      say so: the OUT entry goes
  *
- * A hold stops what would apply or withdraw.
+ * A hold stops what would apply or withdraw; the guard, what would withdraw
+ * many at once.
  *
  * A job is stored as begun in the batch that lets it out, so that after a
  * crash it is known what may be on the platform. It is ours once the driver
@@ -66,8 +67,8 @@ static struct act **free_slot(struct ch_engine *e)
 	return NULL;
 }
 
-static int put_job(struct ch_engine *e, struct ch_bytes name,
-		   const struct stored_job *job)
+int put_job(struct ch_engine *e, struct ch_bytes name,
+	    const struct stored_job *job)
 {
 	struct strbuf value = STRBUF_INIT;
 	int rc;
@@ -376,6 +377,8 @@ static int leave(struct ch_engine *e, struct act *a, struct sight *s)
 	int rc = put_orphan(e, a, &s->job);
 
 	if (rc == 0)
+		rc = guard_void(e, a->name, &s->job);
+	if (rc == 0)
 		rc = db_del(e, COL_JOB, a->name);
 	if (rc < 0)
 		return rc;
@@ -389,10 +392,85 @@ static int leave(struct ch_engine *e, struct act *a, struct sight *s)
 	return 0;
 }
 
+/* Who wrote @entry (NULL: it is not known), and where. */
+static void blame(struct ch_engine *e, const struct entry *entry,
+		  struct guard_cause *c)
+{
+	if (!entry)
+		return;
+	c->user = entry->user;
+	c->at = member_name(e, &entry->dot.actor.site);
+}
+
+static const struct entry *any_entry(const struct record *r, uint16_t type)
+{
+	size_t pos = 0;
+
+	return record_next(r, type, &pos);
+}
+
+/* Why is it to be removed from here? */
+static struct guard_cause cause_of(struct ch_engine *e, const struct sight *s)
+{
+	const struct ch_bytes self = {e->cfg.self.b, sizeof(e->cfg.self.b)};
+	struct guard_cause c = {.what = "deleted"};
+
+	if (!resource_is_there(&s->r)) {
+		blame(e, any_entry(&s->r, ENTRY_TOMB), &c);
+	} else if (!resource_has_lineage(&s->r, &s->job.lineage)) {
+		c.what = "another resource was made in its place";
+		blame(e, any_entry(&s->r, ENTRY_MADE), &c);
+	} else if (!s->in) {
+		c.what = "withdrawn from this site";
+		blame(e, record_get(&s->r, ENTRY_SITE, self), &c);
+	} else if (!ch_bytes_equal(s->driver, s->job.driver)) {
+		c.what = "its driver was changed";
+		blame(e, record_get(&s->r, ENTRY_DRIVER, ch_str("")), &c);
+	}
+	return c;
+}
+
+/* 1: the guard holds it, and that is said; 0; below. */
+static int stop_on_guard(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	const struct guard_cause cause = cause_of(e, s);
+	struct strbuf text = STRBUF_INIT;
+	int rc = guard_pass(e, a->name, &s->job, &cause);
+
+	if (rc)
+		return rc < 0 ? rc : 0;
+	strbuf_addf(&text,
+		    "%s: the mass-removal guard stopped it; see .held/ "
+		    "on %s",
+		    cause.what, e->cfg.name);
+	rc = strbuf_error(&text);
+	if (rc == 0)
+		rc = say_state(e, a, s, STATE_HELD, strbuf_bytes(&text));
+	strbuf_release(&text);
+	return rc < 0 ? rc : 1;
+}
+
+/* What stopped it does no more. */
+static int unsay_held(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct report r;
+	int rc = last_said(e, a->name, &buf, &r);
+	bool held = rc == 0 && r.state == STATE_HELD;
+
+	strbuf_release(&buf);
+	if (!held)
+		return rc;
+	return say_state(e, a, s, s->in ? STATE_PENDING : STATE_REMOVING,
+			 ch_str(""));
+}
+
 static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 {
 	int rc;
 
+	if (!a->withdraw_ms && s->job.guard != GUARD_NONE)
+		a->withdraw_ms = e->now_ms; /* Its grace was over once. */
 	if (!a->withdraw_ms) {
 		a->withdraw_ms = e->now_ms + e->cfg.grace_ms;
 		rc = s->in ? 0 : say_state(e, a, s, STATE_REMOVING, ch_str(""));
@@ -404,6 +482,11 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 	if (stays(s))
 		return leave(e, a, s);
 	rc = stop_on_hold(e, a, s);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	rc = stop_on_guard(e, a, s);
+	if (rc == 0)
+		rc = unsay_held(e, a, s);
 	if (rc)
 		return rc < 0 ? rc : 0;
 	if (must_wait(e, a, CH_WITHDRAW, &s->job.version))
@@ -569,6 +652,13 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (apart && (!s->want.any || !mine || other) && !(s->in && none))
 		return withdraw(e, a, s);
 	a->withdraw_ms = 0;
+	if (s->has_job && s->job.guard != GUARD_NONE) {
+		rc = guard_void(e, a->name, &s->job);
+		if (rc == 0)
+			rc = put_job(e, a->name, &s->job);
+		if (rc < 0)
+			return rc;
+	}
 	if (s->has_job && mine && s->job.policy != s->policy) {
 		/* What counts as drift may be something else now. */
 		s->job.policy = s->policy;

@@ -8,7 +8,8 @@
 
 #define FORMAT 1
 #define FORMAT_SITE 2 /* With the life before. */
-/* A job of which there is more to say: u8 policy in front, then as 1. */
+/* A job of which there is more to say: u8 policy and u8 guard in front,
+ * then as 1. */
 #define FORMAT_JOB_MORE 2
 
 void stored_site_encode(const struct stored_site *s, struct strbuf *sb)
@@ -100,9 +101,10 @@ int stored_live_decode(struct ch_bytes in, struct stored_live *ret_live)
 
 void stored_job_encode(const struct stored_job *s, struct strbuf *sb)
 {
-	if (s->policy) {
+	if (s->policy || s->guard) {
 		wire_put_u8(sb, FORMAT_JOB_MORE);
 		wire_put_u8(sb, s->policy);
+		wire_put_u8(sb, s->guard);
 	} else {
 		wire_put_u8(sb, FORMAT);
 	}
@@ -131,7 +133,8 @@ int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
 		return -EPROTO;
 	if (format == FORMAT_JOB_MORE) {
 		s.policy = wire_u8(&w);
-		if (!s.policy)
+		s.guard = wire_u8(&w);
+		if ((!s.policy && !s.guard) || s.guard > GUARD_PASSED)
 			return -EPROTO;
 	}
 	s.phase = wire_u8(&w);
@@ -241,6 +244,44 @@ int stored_orphan_decode(struct ch_bytes in, struct stored_orphan *ret_orphan)
 		return -EPROTO;
 	*ret_orphan = s;
 	return 0;
+}
+
+void stored_held_encode(const struct stored_held *s, struct strbuf *sb)
+{
+	wire_put_u8(sb, FORMAT);
+	wire_put_raw(sb, s->lineage.b, 16);
+	wire_put_b16(sb, s->driver);
+	wire_put_b16(sb, s->cause);
+	wire_put_b16(sb, s->user);
+	wire_put_b16(sb, s->at);
+	wire_put_u64(sb, s->since_ms);
+	wire_put_u32(sb, s->gone);
+}
+
+int stored_held_decode(struct ch_bytes in, struct stored_held *ret_held)
+{
+	struct wire w = wire_of(in);
+	struct stored_held s;
+
+	if (wire_u8(&w) != FORMAT)
+		return -EPROTO;
+	wire_copy(&w, s.lineage.b, 16);
+	s.driver = wire_b16(&w);
+	s.cause = wire_b16(&w);
+	s.user = wire_b16(&w);
+	s.at = wire_b16(&w);
+	s.since_ms = wire_u64(&w);
+	s.gone = wire_u32(&w);
+	if (!wire_done(&w))
+		return -EPROTO;
+	*ret_held = s;
+	return 0;
+}
+
+void key_held(struct strbuf *sb, struct ch_bytes name)
+{
+	strbuf_add_str(sb, "held/");
+	strbuf_add(sb, name.p, name.len);
 }
 
 void key_hold(struct strbuf *sb, struct ch_bytes name)

@@ -7,6 +7,7 @@
  *	            "discard/" name, NUL, dot: a version that a user here has
  *	            discarded, and that goes once grace is over -> nothing ·
  *	            "hold/" name: struct stored_hold ·
+ *	            "held/" name: struct stored_held · "guard": see guard.c ·
  *	            "orphan/" driver, NUL, name: struct stored_orphan
  *	COL_RECORD  name -> u64 sequence of its outbox entries, record
  *	COL_REPORT  name, NUL, site -> u64 sequence, u64 received at, report
@@ -74,6 +75,21 @@ struct stored_job {
 	struct ch_hash before[CH_BEFORE_MAX];
 	size_t n_before;
 	uint8_t policy; /* JOB_KEEP ...: as the record said it last. */
+	uint8_t guard;	/* enum job_guard: of its removal. */
+};
+
+enum job_guard {
+	GUARD_NONE = 0,	  /* It is not to be removed, or not yet. */
+	GUARD_HELD = 1,	  /* Stopped: it stands in .held. */
+	GUARD_PASSED = 2, /* It may go, and was counted. */
+};
+
+struct stored_held { /* A removal that the guard stopped. */
+	struct ch_id lineage;
+	struct ch_bytes driver, cause;
+	struct ch_bytes user, at; /* Who removed it, and on which site. */
+	uint64_t since_ms;	  /* Wall clock. */
+	uint32_t gone;		  /* Removals that went before it. */
 };
 
 enum { /* Bits of stored_job.policy. */
@@ -117,6 +133,8 @@ void stored_hold_encode(const struct stored_hold *s, struct strbuf *sb);
 int stored_hold_decode(struct ch_bytes in, struct stored_hold *ret_hold);
 void stored_orphan_encode(const struct stored_orphan *s, struct strbuf *sb);
 int stored_orphan_decode(struct ch_bytes in, struct stored_orphan *ret_orphan);
+void stored_held_encode(const struct stored_held *s, struct strbuf *sb);
+int stored_held_decode(struct ch_bytes in, struct stored_held *ret_held);
 
 /* Keys, appended to @sb. */
 void key_report(struct strbuf *sb, struct ch_bytes name,
@@ -127,6 +145,7 @@ void key_ref(struct strbuf *sb, const struct ch_hash *hash,
 	     struct ch_bytes who);
 void key_out(struct strbuf *sb, const struct ch_id *site, uint64_t seq);
 void key_hold(struct strbuf *sb, struct ch_bytes name);
+void key_held(struct strbuf *sb, struct ch_bytes name);
 void key_orphan(struct strbuf *sb, struct ch_bytes driver,
 		struct ch_bytes name);
 void key_live(struct strbuf *sb, const struct ch_id *site);

@@ -477,6 +477,86 @@ int view_trashes(const struct view *v, view_name_fn *fn, void *arg)
 	return scan(v, COL_TRASH, ch_str(""), list_trash, &l);
 }
 
+static int held_load(const struct view *v, struct ch_bytes name,
+		     struct strbuf *buf, struct stored_held *ret)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_held(&key, name);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = get(v, COL_SYS, strbuf_bytes(&key), buf);
+	if (rc == 0 && stored_held_decode(strbuf_bytes(buf), ret) < 0)
+		rc = -EIO;
+	strbuf_release(&key);
+	return rc;
+}
+
+int view_held(const struct view *v, struct ch_bytes name)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct stored_held h;
+	int rc = held_load(v, name, &buf, &h);
+
+	strbuf_release(&buf);
+	return rc;
+}
+
+static int list_held(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	const size_t prefix = strlen("held/");
+	struct lister *l = arg;
+
+	(void)value;
+	return l->fn(l->arg,
+		     (struct ch_bytes){(const char *)key.p + prefix,
+				       key.len - prefix},
+		     NULL);
+}
+
+int view_helds(const struct view *v, view_name_fn *fn, void *arg)
+{
+	struct lister l = {v, fn, arg, {NULL, 0}};
+
+	return v->store->scan(v->store, COL_SYS, ch_str("held/"), ch_str(""),
+			      list_held, &l);
+}
+
+static void add_field(struct strbuf *out, const char *key, struct ch_bytes text)
+{
+	strbuf_addf(out, "%s: %.*s\n", key, text.len ? (int)text.len : 1,
+		    text.len ? (const char *)text.p : "-");
+}
+
+static int held_text(const struct view *v, struct ch_bytes name,
+		     struct strbuf *out)
+{
+	struct strbuf buf = STRBUF_INIT, self = STRBUF_INIT;
+	const struct resource_site here = {.id = v->self};
+	struct stored_held h;
+	int rc = held_load(v, name, &buf, &h);
+
+	if (rc == 0) {
+		view_site_name(v, &here, &self);
+		add_field(out, "resource", name);
+		add_field(out, "site", strbuf_bytes(&self));
+		strbuf_add_str(out, "since: ");
+		text_time(h.since_ms, out);
+		strbuf_add_char(out, '\n');
+		add_field(out, "cause", h.cause);
+		add_field(out, "by", h.user);
+		add_field(out, "at", h.at);
+		add_field(out, "driver", h.driver);
+		strbuf_addf(out, "gone: %u\nlineage: ", (unsigned)h.gone);
+		id_to_text(&h.lineage, out);
+		strbuf_add_char(out, '\n');
+	}
+	strbuf_release(&self);
+	strbuf_release(&buf);
+	return rc;
+}
+
 int view_image_get(struct ch_bytes image, uint16_t type, struct entry *ret)
 {
 	struct entry e;
@@ -724,6 +804,8 @@ int view_content(const struct view *v, enum view_file file,
 		rc = trash_content(v, file, name, out);
 	else if (file >= VIEW_MEMBER_STATUS)
 		rc = member_content(v, file, site, out);
+	else if (file == VIEW_HELD_TEXT)
+		rc = held_text(v, name, out);
 	else if (file == VIEW_DRIVER_ORPHANED)
 		rc = orphans_text(v, name, out);
 	else {

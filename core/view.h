@@ -56,6 +56,7 @@ enum view_file {
 	VIEW_SITE_SPEC,
 	VIEW_SITE_PATCH,    /* "" when there is none */
 	VIEW_SITE_OBSERVED, /* "" when there is none */
+	VIEW_HELD_TEXT,     /* name */
 	VIEW_DRIVER_ORPHANED, /* the driver as name */
 	VIEW_MEMBER_STATUS, /* site; the rest of MEMBER_ too */
 	VIEW_MEMBER_HEARTBEAT,
@@ -104,6 +105,10 @@ int view_members(const struct view *v, view_name_fn *fn, void *arg);
 int view_trash(const struct view *v, struct ch_bytes trash,
 	       struct view_resource *ret_resource);
 int view_trashes(const struct view *v, view_name_fn *fn, void *arg);
+
+/* Removals that the guard holds here, by the names of resources. */
+int view_held(const struct view *v, struct ch_bytes name);
+int view_helds(const struct view *v, view_name_fn *fn, void *arg);
 
 /*
  * Append the file's content to @out. 0; -ENOENT when the file is not there

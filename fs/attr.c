@@ -49,6 +49,8 @@ static bool belongs_to_resource(enum node_kind k)
 	case NODE_DRIVER:
 	case NODE_TRASHES:
 	case NODE_TRASH:
+	case NODE_HELDS:
+	case NODE_HELD:
 	case NODE_EVENTS:
 	case NODE_VERSION:
 	case NODE_README:
@@ -123,7 +125,8 @@ static void face_of_ours(struct mnt *m, const struct view *v,
 
 	f->base_ns = m->mounted_ns;
 	f->mode = k->dir ? 0755 : render_is_writable(m, id) ? 0644 : 0444;
-	if (id->kind == NODE_ROOT || id->kind == NODE_TRASHES)
+	if (id->kind == NODE_ROOT || id->kind == NODE_TRASHES ||
+	    id->kind == NODE_HELDS)
 		f->tag = atomic_load(&m->n_changes);
 	if (id->kind == NODE_SINK)
 		f->mode = 0600;

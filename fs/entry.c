@@ -18,8 +18,11 @@ int entry_take(struct mnt *m, const struct view *v, struct node *n,
 	r = render_attr(m, v, n, info, &e.attr, &e.attr_timeout);
 	e.ino = n->no;
 	mnt_lock(m);
-	/* A fresh inode at each lookup: so its name is kept for no time. */
+	/* A fresh inode at each lookup: so its name is kept for no time. Nor
+	 * is that of a held removal: when it is moved back, the kernel has a
+	 * file where a directory has come, and must ask. */
 	if (n->id->kind != NODE_WAIT && n->id->kind != NODE_SITE_WAIT &&
+	    n->id->kind != NODE_HELD &&
 	    mnt_is_fresh(m, v->stamp, n->id->name))
 		e.entry_timeout = m->opts->entry_timeout;
 	if (r == 0)

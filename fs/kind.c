@@ -22,6 +22,7 @@ static const struct kind kinds[NODE_KIND_N] = {
 	[NODE_DRIVER] = {DIR_IN(NODE_DRIVERS, NULL)},
 	[NODE_TRASHES] = {DIR_IN(NODE_ROOT, ".trash")},
 	[NODE_TRASH] = {DIR_IN(NODE_TRASHES, NULL)},
+	[NODE_HELDS] = {DIR_IN(NODE_ROOT, ".held")},
 
 	[NODE_EVENTS] = {.parent = NODE_ROOT, .name = ".events",
 		.source = SOURCE_EVENTS, .dynamic = true, .poll = true},
@@ -82,6 +83,9 @@ static const struct kind kinds[NODE_KIND_N] = {
 		.source = SOURCE_DRIVER, .dynamic = true},
 	[NODE_DRIVER_ORPHANED] = {VIEW_IN(NODE_DRIVER, "orphaned",
 		VIEW_DRIVER_ORPHANED), .dynamic = true},
+
+	[NODE_HELD] = {VIEW_IN(NODE_HELDS, NULL, VIEW_HELD_TEXT),
+		.dynamic = true},
 
 	[NODE_TRASH_SPEC] = {VIEW_IN(NODE_TRASH, "spec", VIEW_TRASH_SPEC),
 		.secret = true},

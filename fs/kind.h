@@ -20,6 +20,7 @@ enum node_kind {
 	NODE_DRIVER,    /* .drivers/NAME */
 	NODE_TRASHES,   /* .trash */
 	NODE_TRASH,     /* .trash/NAME@SITE-N */
+	NODE_HELDS,     /* .held */
 
 	NODE_EVENTS,
 	NODE_VERSION,
@@ -52,6 +53,8 @@ enum node_kind {
 
 	NODE_DRIVER_STATUS,
 	NODE_DRIVER_ORPHANED,
+
+	NODE_HELD, /* .held/NAME */
 
 	NODE_TRASH_SPEC,
 	NODE_TRASH_SITES,

@@ -465,6 +465,11 @@ static void tell_item(struct sight *s, const struct item *it)
 		tell_subtree(s, NODE_TRASH, it->name, "");
 		tell_dir(m, NODE_TRASHES);
 		break;
+	case CH_STALE_HELD:
+		atomic_fetch_add(&m->n_changes, 1);
+		tell_subtree(s, NODE_HELD, it->name, "");
+		tell_dir(m, NODE_HELDS);
+		break;
 	case CH_STALE_MEMBER:
 		tell_subtree(s, NODE_MEMBER, "", it->site);
 		tell_dir(m, NODE_MEMBERS);

@@ -615,6 +615,9 @@ static void rmdir_submit(fuse_req_t req, struct parked *p)
 		s.name = ch_str("");
 		s.trash = ch_str(id->name);
 		break;
+	case NODE_HELDS: /* rm -r lets go of all, and it stays. */
+		parked_end(p, p->empty ? 0 : -ENOTEMPTY, NULL);
+		return;
 	case NODE_CONFLICTS: /* It goes with its resource. */
 	case NODE_SCRATCH_DIR:
 		parked_end(p, scratch ? -ENOTEMPTY : 0, NULL);
@@ -642,6 +645,15 @@ static void rmdir_scratch(struct mnt *m, struct node *dir, const char *name)
 	mnt_unlock(m);
 }
 
+static int is_any(void *arg, struct ch_bytes name,
+		  const struct view_resource *info)
+{
+	(void)arg;
+	(void)name;
+	(void)info;
+	return 1;
+}
+
 static void ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct mnt *m = mnt_of(req);
@@ -649,11 +661,13 @@ static void ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	const struct node_id *id;
 	struct agent_view av;
 	struct parked *p;
+	bool empty = false;
 	int r;
 
 	r = agent_view_get(m->agent, &av);
 	if (r == 0) {
 		r = tree_resolve(m, &av.v, dir, name, &n);
+		empty = view_helds(&av.v, is_any, NULL) == 0;
 		agent_view_put(m->agent, &av);
 	}
 	if (r < 0) {
@@ -669,6 +683,7 @@ static void ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	p->to = n;
+	p->empty = empty;
 	id = mnt_id(m, n);
 	if (id->kind == NODE_SCRATCH_DIR && !(n->more && n->more->n_names))
 		rmdir_scratch(m, dir, name);

@@ -160,6 +160,43 @@ static void discard(fuse_req_t req, struct node *n, struct ch_bytes dots)
 	strbuf_release(&label);
 }
 
+/* A removal that was held goes on. */
+static void let_go_end(struct parked *p, int err)
+{
+	struct mnt *m = p->m;
+
+	if (err == 0) {
+		mnt_lock(m);
+		inode_unhash(&m->inodes, p->node);
+		mnt_unlock(m);
+		atomic_fetch_add(&m->n_changes, 1);
+	}
+	fuse_reply_err(p->req, -err);
+	parked_done(p);
+}
+
+static void let_go(fuse_req_t req, struct node *n)
+{
+	struct mnt *m = mnt_of(req);
+	struct ch_submit s = {.op = CH_LET_GO};
+	char user[VIEW_OWNER_MAX];
+	struct parked *p = parked_new(m, req, let_go_end, n, NULL);
+	int r;
+
+	if (!p) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	owner_user(fuse_req_ctx(req)->uid, user, sizeof(user));
+	s.user = ch_str(user);
+	s.name = ch_str(mnt_id(m, n)->name);
+	r = agent_writable(m->agent, NULL);
+	if (r < 0)
+		parked_end(p, r, NULL);
+	else
+		parked_submit(p, &s);
+}
+
 static void ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct mnt *m = mnt_of(req);
@@ -181,6 +218,8 @@ static void ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	if (r >= 0 && dots.len)
 		discard(req, n, strbuf_bytes(&dots));
+	else if (r >= 0 && mnt_id(m, n)->kind == NODE_HELD)
+		let_go(req, n);
 	else if (r >= 0)
 		fuse_reply_err(req, -unlink_node(req, dir, name, n));
 	else
@@ -575,6 +614,52 @@ static int move_restore(struct move *mv)
 	return 1;
 }
 
+/* A held removal is undone. The kernel has a file of that name now, which it
+ * keeps for no time: see entry_take(). */
+static void keep_end(struct parked *p, int err)
+{
+	struct mnt *m = p->m;
+
+	if (err == 0) {
+		mnt_lock(m);
+		inode_unhash(&m->inodes, p->node);
+		mnt_unlock(m);
+		atomic_fetch_add(&m->n_changes, 1);
+	}
+	fuse_reply_err(p->req, -err);
+	parked_done(p);
+}
+
+/* mv .held/web web; or into the directory web, which is where mv takes it when
+ * the resource lives on elsewhere. */
+static int move_keep(struct move *mv)
+{
+	const struct node_id *id = mnt_id(mv->m, mv->from);
+	const struct node_id *dir = mnt_id(mv->m, mv->to_dir);
+	struct ch_submit s = {.op = CH_KEEP, .name = ch_str(id->name)};
+	bool inside =
+		dir->kind == NODE_RESOURCE && strcmp(dir->name, id->name) == 0;
+	char user[VIEW_OWNER_MAX];
+	struct parked *p;
+	int r;
+
+	if ((!inside && dir->kind != NODE_ROOT) ||
+	    strcmp(mv->to_name, id->name) != 0)
+		return -EPERM;
+	if (mv->to)
+		return -EEXIST;
+	r = agent_writable(mv->m->agent, NULL);
+	if (r < 0)
+		return r;
+	p = parked_move(mv, keep_end, NULL);
+	if (!p)
+		return -ENOMEM;
+	owner_user(fuse_req_ctx(mv->req)->uid, user, sizeof(user));
+	s.user = ch_str(user);
+	parked_submit(p, &s);
+	return 1;
+}
+
 static int move_node(struct move *mv, unsigned int flags)
 {
 	const struct node_id *id = mnt_id(mv->m, mv->from);
@@ -589,6 +674,8 @@ static int move_node(struct move *mv, unsigned int flags)
 		return move_aside(mv);
 	if (id->kind == NODE_TRASH)
 		return move_restore(mv);
+	if (id->kind == NODE_HELD)
+		return move_keep(mv);
 	return -EPERM; /* Never EXDEV: mv would copy, and delete. */
 }
 

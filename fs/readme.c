@@ -51,6 +51,8 @@ const char render_readme[] =
 "  .drivers/  the drivers of this site, and what they left behind\n"
 "  .events    what happened, JSON lines; tail -f follows\n"
 "  .trash/    what was deleted; mv back restores\n"
+"  .held/     removals that the guard stopped, for they were many at once:\n"
+"             rm .held/web lets go, mv .held/web web keeps\n"
 "  .version   of this agent\n"
 "\n"
 "State words, worst first: conflict failed degraded unreachable held removing\n"

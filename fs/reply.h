@@ -46,6 +46,7 @@ struct parked {
 	bool append;
 	bool version; /* The agent was asked for one. */
 	bool again;   /* That it is there already is no failure. */
+	bool empty;   /* Nothing stands in .held. */
 	struct strbuf body;    /* For what waits in a queue. */
 	struct strbuf context; /* Of the writer's next version, at the end. */
 	struct list turn;            /* more->waiting */

@@ -67,6 +67,9 @@ static int named_exists(struct mnt *m, const struct view *v,
 	case NODE_TRASHES:
 		*ret_kind = NODE_TRASH;
 		return view_trash(v, ch_str(name), &res);
+	case NODE_HELDS:
+		*ret_kind = NODE_HELD;
+		return view_held(v, ch_str(name));
 	default:
 		return -ENOENT;
 	}
@@ -79,7 +82,8 @@ static void child_words(const struct node_id *dir, enum node_kind k,
 {
 	*ret_name = dir->name;
 	*ret_site = dir->site;
-	if (k == NODE_RESOURCE || k == NODE_DRIVER || k == NODE_TRASH)
+	if (k == NODE_RESOURCE || k == NODE_DRIVER || k == NODE_TRASH ||
+	    k == NODE_HELD)
 		*ret_name = name;
 	else if (k == NODE_SITE || k == NODE_CONFLICT || k == NODE_MEMBER)
 		*ret_site = name;
@@ -95,7 +99,7 @@ const char *tree_name_of(const struct node_id *id)
 	if (kind_of(id->kind)->name)
 		return kind_of(id->kind)->name;
 	if (id->kind == NODE_RESOURCE || id->kind == NODE_DRIVER ||
-	    id->kind == NODE_TRASH)
+	    id->kind == NODE_TRASH || id->kind == NODE_HELD)
 		return id->name;
 	return id->site;
 }
@@ -329,6 +333,9 @@ static int list_named(struct mnt *m, const struct view *v, struct listing *to)
 	case NODE_TRASHES:
 		to->kind = NODE_TRASH;
 		return view_trashes(v, add_name, to);
+	case NODE_HELDS:
+		to->kind = NODE_HELD;
+		return view_helds(v, add_name, to);
 	default:
 		return 0;
 	}

@@ -10,7 +10,7 @@ nobody() { # COMMAND...
 
 @test "tree: the root holds what is built, and nothing else" {
 	site_up nantes
-	equal "$(names "$M")" '.README .drivers .events .sites .trash .version'
+	equal "$(names "$M")" '.README .drivers .events .held .sites .trash .version'
 }
 
 @test "tree: .README explains the tree" {

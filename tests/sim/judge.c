@@ -58,6 +58,8 @@ static const char *site_does(const struct site *s)
 		return "a driver works";
 	if (count(s, COL_OUT, ch_str("")))
 		return "its outbox is not empty";
+	if (count(s, COL_SYS, ch_str("held/")))
+		return "a removal is held";
 	return engine_does(s->engine);
 }
 

@@ -478,6 +478,7 @@ static bool run_seed(uint64_t seed, bool verbose, uint64_t *ret_hash)
 	r.end_ms = w->now + 5000 + rng_below(&rng, 40000);
 	world_at(w, w->now + 300, on_act, &r);
 	world_at(w, w->now + 1000, on_chaos, &r);
+	world_at(w, w->now + 1500, release_held, NULL);
 	(void)world_until(w, NULL, NULL, r.end_ms - w->now);
 	world_run(w, 4000); /* The last drafts. */
 	for (size_t i = 0; i < o.n_sites && !w->failed; i++)

@@ -649,6 +649,221 @@ static void broken_off(void **state)
 	}
 }
 
+static int count_name(void *arg, struct ch_bytes name,
+		      const struct view_resource *info)
+{
+	(void)name;
+	(void)info;
+	++*(size_t *)arg;
+	return 0;
+}
+
+static bool has_held(struct world *w, void *arg)
+{
+	const size_t *want = arg; /* At which site, and how many. */
+	struct view v = site_view(&w->site[want[0]]);
+	size_t n = 0;
+
+	return w->site[want[0]].engine && view_helds(&v, count_name, &n) >= 0 &&
+	       n == want[1];
+}
+
+static void holds_back(struct world *w, size_t site, size_t n)
+{
+	size_t want[] = {site, n};
+
+	if (!world_until(w, has_held, want, 30000))
+		fail_msg("%s does not hold %zu removals", name_of(w, site), n);
+	world_run(w, 20000);
+	assert_true(has_held(w, want));
+	good(w);
+}
+
+static int list_name(void *arg, struct ch_bytes name,
+		     const struct view_resource *info)
+{
+	struct strbuf *sb = arg;
+
+	(void)info;
+	strbuf_add(sb, name.p, name.len);
+	strbuf_add_char(sb, '\0');
+	return 0;
+}
+
+/* Let go of all that is held there, or keep it. */
+static void settle_held(struct world *w, size_t site, enum ch_op what)
+{
+	struct view v = site_view(&w->site[site]);
+	struct strbuf names = STRBUF_INIT;
+
+	assert_true(view_helds(&v, list_name, &names) >= 0);
+	for (size_t i = 0; i < names.len; i += strlen(names.buf + i) + 1) {
+		struct ch_submit c = {.op = what, .user = ch_str("ann")};
+
+		c.name = ch_str(names.buf + i);
+		assert_int_equal(op(w, site, &c), 0);
+		assert_int_equal(op(w, site, &c), -ENOENT);
+	}
+	strbuf_release(&names);
+}
+
+static size_t on_platform(const struct world *w, size_t site,
+			  const char *driver)
+{
+	size_t n = 0;
+
+	for (const struct thing *t = w->site[site].things; t; t = t->next)
+		n += strcmp(t->driver, driver) == 0;
+	return n;
+}
+
+static void eight(struct world *w, void (*then)(struct world *w, const char *))
+{
+	char name[8];
+
+	for (int i = 0; i < 8; i++) {
+		(void)snprintf(name, sizeof(name), "r%d", i);
+		if (then)
+			then(w, name);
+		else
+			everywhere(w, name, "a: 1\n");
+	}
+}
+
+static void drive_otherwise(struct world *w, const char *name)
+{
+	assert_int_equal(
+		put(w, A, name, CH_FILE_DRIVER, "", ch_str("other\n"), NULL),
+		0);
+}
+
+/* Many that change their driver are many removals, on each site. */
+static void guard_and_drivers(void **state)
+{
+	struct world *w = boot(2);
+
+	(void)state;
+	eight(w, NULL);
+	world_run(w, 70000);
+	eight(w, drive_otherwise);
+	for (size_t i = A; i <= B; i++) {
+		holds_back(w, i, 5);
+		assert_int_equal(on_platform(w, i, "directory"), 5);
+		assert_int_equal(on_platform(w, i, "other"), 3);
+	}
+	/* What is stored counts, not what was in memory. */
+	world_crash(w, A);
+	world_start(w, A);
+	holds_back(w, A, 5);
+	settle_held(w, A, CH_LET_GO);
+	world_run(w, 20000);
+	assert_int_equal(on_platform(w, A, "directory"), 0);
+	assert_int_equal(on_platform(w, A, "other"), 8);
+	assert_int_equal(on_platform(w, B, "directory"), 5);
+	/* Kept on paris, all are back with their old driver, everywhere: five
+	 * more removals at nantes, of which it has let go already. */
+	settle_held(w, B, CH_KEEP);
+	world_run(w, 20000);
+	assert_int_equal(on_platform(w, B, "directory"), 5);
+	holds_back(w, B, 0);
+	settle_held(w, A, CH_LET_GO);
+	world_run(w, 20000);
+	assert_int_equal(on_platform(w, A, "directory"), 5);
+	sees_state(w, A, "r0", A, "ready");
+	end(w);
+}
+
+static void remove_whole(struct world *w, const char *name)
+{
+	for (size_t i = A; i <= B; i++)
+		assert_int_equal(withdraw(w, A, name, name_of(w, i), 5), 0);
+	assert_int_equal(unmake(w, A, name, 5), 0);
+}
+
+static void guard_and_deletion(void **state)
+{
+	struct world *w = boot(2);
+
+	(void)state;
+	eight(w, NULL);
+	world_run(w, 70000);
+	eight(w, remove_whole);
+	for (size_t i = A; i <= B; i++) {
+		holds_back(w, i, 5);
+		assert_int_equal(on_platform(w, i, "directory"), 5);
+	}
+	/* Kept by one site, they are back on all: held no more there. */
+	settle_held(w, B, CH_KEEP);
+	holds_back(w, B, 0);
+	settle_held(w, A, CH_LET_GO);
+	world_run(w, 20000);
+	for (size_t i = A; i <= B; i++)
+		assert_int_equal(on_platform(w, i, "directory"), 5);
+	end(w);
+}
+
+/* A hold counts the time that an agent runs, and little of it is lost. */
+static void hold_and_crash(void **state)
+{
+	struct world *w = boot(2);
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	assert_int_equal(
+		put(w, A, "web", CH_FILE_HOLD, "", ch_str("100s\n"), NULL), 0);
+	assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
+	sees_state(w, A, "web", B, "held");
+	world_run(w, 50000);
+	world_crash(w, B);
+	world_run(w, 200000);
+	has(w, A, "directory", "web", "a: 2\n");
+	has(w, B, "directory", "web", "a: 1\n");
+	world_start(w, B);
+	world_run(w, 40000);
+	has(w, B, "directory", "web", "a: 1\n");
+	sees_state(w, A, "web", B, "held");
+	world_run(w, 25000);
+	has(w, B, "directory", "web", "a: 2\n");
+	sees_state(w, A, "web", B, "ready");
+	end(w);
+}
+
+/* Whoever was away when it was deleted brings nothing back, and loses what is
+ * its own. */
+static void back_after_long(void **state)
+{
+	struct world *w = boot(3);
+	char name[100];
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	everywhere(w, "app", "a: 1\n");
+	world_crash(w, C);
+	assert_int_equal(withdraw(w, A, "app", name_of(w, C), 4), 0);
+	for (size_t i = A; i <= C; i++)
+		assert_int_equal(withdraw(w, A, "web", name_of(w, i), 5), 0);
+	assert_int_equal(unmake(w, A, "web", 5), 0);
+	world_run(w, 20000);
+	for (size_t i = A; i <= B; i++) {
+		/* All others forget what may be forgotten, and restart. */
+		world_crash(w, i);
+		world_start(w, i);
+	}
+	world_run(w, 2000000);
+	has(w, A, "directory", "web", NULL);
+	has(w, C, "directory", "web", "a: 1\n");
+	world_start(w, C);
+	world_run(w, 30000);
+	for (size_t i = A; i <= C; i++) {
+		sees(w, i, VIEW_SPEC, "web", "", NULL);
+		has(w, i, "directory", "web", NULL);
+	}
+	has(w, C, "directory", "app", NULL);
+	has(w, B, "directory", "app", "a: 1\n");
+	assert_string_equal(trash(w, C, name), "web@nantes-1");
+	end(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -674,6 +889,10 @@ int main(void)
 		cmocka_unit_test(many_lives),
 		cmocka_unit_test(tampered),
 		cmocka_unit_test(broken_off),
+		cmocka_unit_test(guard_and_drivers),
+		cmocka_unit_test(guard_and_deletion),
+		cmocka_unit_test(hold_and_crash),
+		cmocka_unit_test(back_after_long),
 	};
 
 	return cmocka_run_group_tests_name("engine", tests, NULL, NULL);

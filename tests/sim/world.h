@@ -10,6 +10,7 @@
  *	world.c     time, sites, rounds, commits, crashes
  *	network.c   requests and answers: delayed, lost, doubled, cut
  *	platform.c  jobs carried out on a map from names to bytes
+ *	release.c   users who let go of what the guard holds
  *	ledger.c    what was written and by whom it was seen: after each step
  *	judge.c     what must hold when all is quiet
  *
@@ -272,6 +273,9 @@ void judge_all(struct world *w);
 void judge_spares(struct world *w);
 /* One site's store by itself: at any time between rounds. */
 void judge_store(struct site *s);
+
+/* release.c: from now on users see to what the guard holds. */
+void release_held(struct world *w, void *arg);
 
 /* As world_at(), in the order of sites. */
 struct happening *world_schedule(struct world *w, uint64_t at_ms, size_t site,

@@ -139,6 +139,18 @@ static void put_policed_job(struct strbuf *sb)
 	stored_job_encode(&s, sb);
 }
 
+static void put_held_job(struct strbuf *sb)
+{
+	const struct stored_job s = {
+		.phase = JOB_APPLIED,
+		.driver = ch_str("directory"),
+		.lineage = site_of(9),
+		.guard = GUARD_HELD,
+	};
+
+	stored_job_encode(&s, sb);
+}
+
 static int copy_job(struct ch_bytes in, struct strbuf *sb)
 {
 	struct stored_job s;
@@ -196,6 +208,31 @@ static int copy_hold(struct ch_bytes in, struct strbuf *sb)
 	return rc;
 }
 
+static void put_held(struct strbuf *sb)
+{
+	const struct stored_held s = {
+		.lineage = site_of(1),
+		.driver = ch_str("directory"),
+		.cause = ch_str("deleted"),
+		.user = ch_str("root"),
+		.at = ch_str("paris"),
+		.since_ms = 2,
+		.gone = 3,
+	};
+
+	stored_held_encode(&s, sb);
+}
+
+static int copy_held(struct ch_bytes in, struct strbuf *sb)
+{
+	struct stored_held s;
+	int rc = stored_held_decode(in, &s);
+
+	if (rc == 0)
+		stored_held_encode(&s, sb);
+	return rc;
+}
+
 static void put_orphan(struct strbuf *sb)
 {
 	const struct stored_orphan s = {
@@ -226,7 +263,8 @@ static const struct codec {
 	{"live", put_live, copy_live},	     {"job", put_job, copy_job},
 	{"trash", put_trash, copy_trash},    {"hold", put_hold, copy_hold},
 	{"job with a policy", put_policed_job, copy_job},
-	{"orphan", put_orphan, copy_orphan},
+	{"job that is held", put_held_job, copy_job},
+	{"held", put_held, copy_held},	     {"orphan", put_orphan, copy_orphan},
 };
 
 static void values_come_back(void **state)
