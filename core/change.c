@@ -4,6 +4,7 @@
 
 #include "core/context.h"
 #include "core/engine.h"
+#include "core/gone.h"
 #include "core/name.h"
 #include "core/place.h"
 #include "core/policy.h"
@@ -746,7 +747,8 @@ static int restore(struct ch_engine *e, struct record *r,
 			break;
 		case ENTRY_SITE:
 			if (entry_site(&was, &site) == 0 &&
-			    site_value_decode(was.value, &value) == 0)
+			    site_value_decode(was.value, &value) == 0 &&
+			    !gone_has(e, &site))
 				rc = sites_set(e, r, ENTRY_SITE, &site,
 					       value.name, true);
 			break;
@@ -892,6 +894,30 @@ static int do_forget(struct ch_engine *e, const struct ch_submit *s)
 	return answer(e, s, rc);
 }
 
+int change_without(struct ch_engine *e, struct ch_bytes name,
+		   const struct ch_id *site)
+{
+	const struct ch_bytes sub = {site->b, sizeof(site->b)};
+	struct edit x;
+	int rc = edit_open(e, name, &x);
+
+	if (rc == 0 && x.was_stored) {
+		/* In an image of a deletion that was overruled it would be in
+		 * still. */
+		if (resource_is_there(&x.r))
+			rc = settle_tombs(e, &x.r);
+		record_drop(&x.r, ENTRY_SITE, sub, NULL);
+		record_drop(&x.r, ENTRY_WITNESS, sub, NULL);
+		record_drop(&x.r, ENTRY_PATCH, sub, NULL);
+		if (rc == 0)
+			rc = keep_hold(e, &x.r, true);
+		if (rc == 0)
+			rc = keep_save(e, &x.r, &x.old, x.seq, NULL, NULL);
+	}
+	edit_close(&x);
+	return rc;
+}
+
 static int submit(struct ch_engine *e, const struct ch_submit *s)
 {
 	switch (s->op) {
@@ -915,6 +941,8 @@ static int submit(struct ch_engine *e, const struct ch_submit *s)
 		return guard_let_go(e, s);
 	case CH_KEEP:
 		return do_keep(e, s);
+	case CH_SITE_GONE:
+		return gone_declare(e, s);
 	case CH_ADDRESS:
 		return member_set_address(e, s);
 	case CH_LABELS:

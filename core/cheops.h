@@ -67,6 +67,7 @@ enum ch_op {
 	CH_FORGET,   /* trash: remove it from .trash here. */
 	CH_LET_GO,   /* name: the removal that is held here goes on. -ENOENT. */
 	CH_KEEP,     /* name: ... is undone, everywhere. -ENOENT; -EEXIST. */
+	CH_SITE_GONE, /* site: it will never be back. -ENOENT; -EBUSY. */
 	CH_ADDRESS,  /* site, body: dial that site there. */
 	CH_LABELS,   /* body: this site's labels. */
 	CH_WAIT,     /* name, site ("": all), timeout_ms: answered when carried

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "core/gone.h"
 #include "core/mem.h"
 #include "core/rng.h"
 #include "core/wire.h"
@@ -100,9 +101,10 @@ int compose_beat(struct compose *b)
 	struct ch_frame *f;
 	size_t n = 0;
 
-	v = arena_alloc(e->u->arena, (e->n_peers + 1) * sizeof(*v));
+	v = arena_alloc(e->u->arena, (e->n_peers + e->n_gone + 1) * sizeof(*v));
 	if (!v)
 		return -ENOMEM;
+	n = gone_spread(e, v, MSG_MEMBERS_MAX / 2);
 	for (size_t i = 0; i < e->n_peers && n < MSG_MEMBERS_MAX; i++) {
 		const struct peer *q = e->peers[i];
 

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/engine.h"
+#include "core/gone.h"
 #include "core/mem.h"
 #include "core/rng.h"
 
@@ -45,6 +46,7 @@ void ch_engine_free(struct ch_engine *e)
 	parcel_release(e);
 	member_release(e);
 	wait_release(e);
+	gone_release(e);
 	mem_free(e->sweep);
 	mem_free(e->fresh);
 	mem_free(e->lost);
@@ -119,6 +121,8 @@ static int start(struct ch_engine *e)
 		rc = db_get_u64(e, COL_SYS, "run", &e->run_ms);
 	if (rc == 0)
 		rc = body_start(e);
+	if (rc == 0)
+		rc = gone_start(e);
 	if (rc == 0)
 		rc = member_start(e);
 	if (rc == 0)

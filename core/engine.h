@@ -13,6 +13,7 @@
  *	merge.c     concurrent versions that become one
  *	discard.c   those that a user does not want
  *	member.c    sites known, and whose heartbeat is heard
+ *	gone.c      sites that will never be back
  *	outbox.c    what each site has yet to be told
  *	exchange.c  messages in, and their answers
  *	compose.c   messages out
@@ -43,6 +44,7 @@
 struct context;
 struct peer;
 struct act;
+struct gone;
 struct waiter;
 
 #define CH_RUNNING_MAX 16 /* Driver jobs under way. */
@@ -85,6 +87,10 @@ struct ch_engine {
 	char *labels; /* What cfg.labels points at, once a user wrote them. */
 	struct peer **peers; /* Sorted by nothing; few. */
 	size_t n_peers, alloc_peers;
+
+	struct gone *gone; /* Sites declared gone. */
+	size_t n_gone, alloc_gone;
+	size_t next_gone; /* The first one that the next beat tells of. */
 
 	struct map acts; /* Name -> struct act: what is not settled. */
 	struct act **due; /* Binary heap by due_ms. */
@@ -271,6 +277,9 @@ int change_submit(struct ch_engine *e, const struct ch_submit *s);
 /* Write @entry in place of all that its register holds; its dot, time and
  * payload are made here. */
 int change_put(struct ch_engine *e, struct record *r, struct entry *entry);
+/* Take a site that is gone out of what is stored of @name. */
+int change_without(struct ch_engine *e, struct ch_bytes name,
+		   const struct ch_id *site);
 /* How long after a mkdir a resource is held back unless it is quiet. */
 #define CHANGE_FRESH_MS 1000
 

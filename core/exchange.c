@@ -21,9 +21,12 @@
 
 #include "core/check.h"
 #include "core/compose.h"
+#include "core/gone.h"
 #include "core/mem.h"
 #include "core/name.h"
 #include "core/wire.h"
+
+#define SHUT_OUT_MS 600000u /* Between two events of being refused. */
 
 static int landed(struct ch_engine *e, struct peer *p)
 {
@@ -594,6 +597,11 @@ static int identify(struct ch_engine *e, const struct ch_from *from,
 			      63, hello->u.hello.name);
 		return 0;
 	}
+	if (gone_has(e, &from->site)) {
+		*ret_status = 410;
+		gone_refuse(e, from);
+		return 0;
+	}
 	if (hello->u.hello.proto_min > MSG_PROTO + 1 ||
 	    hello->u.hello.proto_max + 1 < MSG_PROTO) {
 		*ret_status = 426;
@@ -678,7 +686,7 @@ static int take_frames(struct taker *t, const struct ch_message *msg,
 			break;
 		case FRAME_BEAT:
 			*ret_beat = true;
-			rc = member_news(t->e, f->u.beat.v, f->u.beat.n);
+			rc = member_news(t->e, t->p, f->u.beat.v, f->u.beat.n);
 			break;
 		case FRAME_WANT:
 			on_want(t->e, t->p, f);
@@ -874,6 +882,13 @@ int exchange_unsent(struct ch_engine *e, const struct ch_event *ev)
 	ended(e, p, channel);
 	p->is_unreachable = true;
 	rc = dialled_in_vain(e, p, ev);
+	if (ev->u.unsent.err == -ESTALE &&
+	    (!p->shut_out_ms || e->now_ms - p->shut_out_ms >= SHUT_OUT_MS)) {
+		p->shut_out_ms = e->now_ms;
+		update_notice(e, "refused", ch_str(""), ch_str(p->name), NULL,
+			      ch_str(""), "%.*s", (int)ev->u.unsent.why.len,
+			      (const char *)ev->u.unsent.why.p);
+	}
 	if (channel == CH_PUSH) {
 		outbox_crashed(p);
 		p->n_sent = 0;

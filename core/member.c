@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "core/gone.h"
 #include "core/mem.h"
 #include "core/name.h"
 #include "core/peer.h"
@@ -172,6 +173,60 @@ int member_add(struct ch_engine *e, const struct ch_id *id,
 	}
 	e->peers[e->n_peers++] = p;
 	*ret_peer = p;
+	return 0;
+}
+
+static void key_acked(struct strbuf *sb, const struct peer *p)
+{
+	strbuf_add(sb, p->id.b, sizeof(p->id.b));
+	strbuf_add_char(sb, 'a');
+}
+
+/* The site that the config names and nobody has met yet. */
+static int add_unmet(struct ch_engine *e, const struct ch_peer *c)
+{
+	static const struct ch_id unknown;
+	struct peer *p;
+
+	return member_add(e, &unknown, ch_str(c->name), ch_str(c->address), &p);
+}
+
+int member_drop(struct ch_engine *e, struct peer *p)
+{
+	const struct ch_bytes id = {p->id.b, sizeof(p->id.b)};
+	struct strbuf live = STRBUF_INIT, acked = STRBUF_INIT;
+	size_t i = 0;
+	int rc;
+
+	key_live(&live, &p->id);
+	rc = strbuf_error(&live);
+	if (rc == 0)
+		rc = db_del(e, COL_LIVE, strbuf_bytes(&live));
+	if (rc == 0)
+		rc = db_del(e, COL_SITE, id);
+	if (rc == 0)
+		rc = db_del(e, COL_PEER, id);
+	key_acked(&acked, p);
+	if (rc == 0)
+		rc = strbuf_error(&acked);
+	if (rc == 0)
+		rc = db_del(e, COL_PEER, strbuf_bytes(&acked));
+	strbuf_release(&acked);
+	strbuf_release(&live);
+	if (rc == 0 && p->held_token && !update_reply(e, p->held_token, 410))
+		rc = -ENOMEM;
+	/* Its name may come back with another key. */
+	for (size_t k = 0; rc == 0 && k < e->cfg.n_peers; k++)
+		if (strcmp(e->cfg.peers[k].name, p->name) == 0)
+			rc = add_unmet(e, &e->cfg.peers[k]);
+	if (rc < 0)
+		return rc;
+	while (e->peers[i] != p)
+		i++;
+	e->n_peers--;
+	memmove(e->peers + i, e->peers + i + 1,
+		(e->n_peers - i) * sizeof(struct peer *));
+	peer_free(p);
 	return 0;
 }
 
@@ -395,12 +450,6 @@ int member_cursor(struct ch_engine *e, const struct peer *p)
 	return rc;
 }
 
-static void key_acked(struct strbuf *sb, const struct peer *p)
-{
-	strbuf_add(sb, p->id.b, sizeof(p->id.b));
-	strbuf_add_char(sb, 'a');
-}
-
 int member_acked(struct ch_engine *e, struct peer *p, uint64_t no)
 {
 	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
@@ -545,7 +594,10 @@ static int news_of_one(struct ch_engine *e, const struct ch_member_news *news)
 	uint64_t then;
 	int rc = 0;
 
-	if (id_cmp(&news->site, &e->cfg.self) == 0 || id_is_zero(&news->site))
+	if (news->heartbeat == HB_LEFT)
+		return gone_news(e, news);
+	if (id_cmp(&news->site, &e->cfg.self) == 0 || id_is_zero(&news->site) ||
+	    gone_has(e, &news->site))
 		return 0;
 	if (!p) {
 		p = member_named(e, name);
@@ -594,11 +646,15 @@ static int news_of_one(struct ch_engine *e, const struct ch_member_news *news)
 	return 0;
 }
 
-int member_news(struct ch_engine *e, const struct ch_member_news *news,
-		size_t n)
+int member_news(struct ch_engine *e, const struct peer *from,
+		const struct ch_member_news *news, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		int rc = news_of_one(e, &news[i]);
+		int rc;
+
+		if (id_cmp(&news[i].site, &from->id) == 0)
+			continue; /* That it says by its hello. */
+		rc = news_of_one(e, &news[i]);
 
 		if (rc < 0)
 			return rc;
@@ -722,11 +778,9 @@ int member_start(struct ch_engine *e)
 	for (size_t i = 0; rc == 0 && i < e->cfg.n_peers; i++) {
 		const struct ch_peer *c = &e->cfg.peers[i];
 		struct peer *p = member_named(e, ch_str(c->name));
-		static const struct ch_id unknown;
 
 		if (!p) /* Met only now and then: its id comes with hello. */
-			rc = member_add(e, &unknown, ch_str(c->name),
-					ch_str(c->address), &p);
+			rc = add_unmet(e, c);
 		else if (!p->address_by_hand)
 			peer_set(&p->address, ch_str(c->address), e);
 		if (rc == 0)

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "core/gone.h"
 #include "core/mem.h"
 #include "core/peer.h"
 #include "core/wire.h"
@@ -123,6 +124,8 @@ int outbox_put(struct ch_engine *e, const struct ch_id *site, uint8_t kind,
 	struct peer *p = member_find(e, site);
 	int rc = outbox_del(e, site, old_seq);
 
+	if (rc < 0 || gone_has(e, site))
+		return rc;
 	key_out(&key, site, seq);
 	wire_put_u8(&value, kind);
 	wire_put_raw(&value, name.p, name.len);

@@ -75,6 +75,7 @@ struct peer {
 
 	/* Exchanges under way that we began; 0: none. */
 	uint64_t push_id, beat_id, poll_id;
+	uint64_t shut_out_ms; /* It refuses us, we said; 0: not in this life. */
 	uint64_t next_push_ms, next_beat_ms, next_poll_ms;
 	uint32_t backoff_ms;
 
@@ -121,6 +122,8 @@ struct peer {
 int member_add(struct ch_engine *e, const struct ch_id *id,
 	       struct ch_bytes name, struct ch_bytes address,
 	       struct peer **ret_peer);
+/* It is no member any more: forget it, and free @p. */
+int member_drop(struct ch_engine *e, struct peer *p);
 /* We heard from it, just now. */
 int member_heard(struct ch_engine *e, struct peer *p);
 /* An exchange that we began with it failed, and why; or (NULL) did not. */
@@ -132,8 +135,8 @@ int member_met(struct ch_engine *e, struct peer *p, const struct ch_id *id);
 int member_hello(struct ch_engine *e, struct peer *p,
 		 const struct ch_frame *hello, const struct ch_from *from);
 /* What others say. */
-int member_news(struct ch_engine *e, const struct ch_member_news *news,
-		size_t n);
+int member_news(struct ch_engine *e, const struct peer *from,
+		const struct ch_member_news *news, size_t n);
 int member_store(struct ch_engine *e, const struct peer *p);
 /* Where the exchange with it stands is stored. */
 int member_cursor(struct ch_engine *e, const struct peer *p);

@@ -35,6 +35,7 @@
 
 #include "core/act.h"
 #include "core/check.h"
+#include "core/gone.h"
 #include "core/mem.h"
 #include "core/peer.h"
 #include "core/rng.h"
@@ -636,6 +637,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	bool apart = s->has_job && s->job.phase != JOB_ORPHANED;
 	bool none = driver_is(s->driver, "none");
 	bool mine, other;
+	struct ch_id gone;
 	int rc;
 
 	if (!s->have) {
@@ -644,6 +646,9 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	}
 	if (s->unconfirmed)
 		return say_unconfirmed(e, a, s);
+	rc = gone_named(e, &s->r, &gone);
+	if (rc) /* It is looked at again then. */
+		return rc < 0 ? rc : change_without(e, a->name, &gone);
 	mine = s->has_job && resource_has_lineage(&s->r, &s->job.lineage);
 	other = s->in && !none && s->driver.len && s->has_job &&
 		!ch_bytes_equal(s->driver, s->job.driver);

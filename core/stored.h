@@ -7,6 +7,7 @@
  *	            "discard/" name, NUL, dot: a version that a user here has
  *	            discarded, and that goes once grace is over -> nothing ·
  *	            "hold/" name: struct stored_hold ·
+ *	            "gone/" site: see gone.c ·
  *	            "held/" name: struct stored_held · "guard": see guard.c ·
  *	            "orphan/" driver, NUL, name: struct stored_orphan
  *	COL_RECORD  name -> u64 sequence of its outbox entries, record

@@ -610,6 +610,11 @@ static void rmdir_submit(fuse_req_t req, struct parked *p)
 		s.op = CH_SITE_DEL;
 		s.site = ch_str(id->site);
 		break;
+	case NODE_MEMBER:
+		s.op = CH_SITE_GONE;
+		s.name = ch_str("");
+		s.site = ch_str(id->site);
+		break;
 	case NODE_TRASH:
 		s.op = CH_FORGET;
 		s.name = ch_str("");

@@ -48,6 +48,7 @@ const char render_readme[] =
 "\n"
 "  .sites/    every site: status (message: why it is not heard), heartbeat,\n"
 "             address, labels; error: why the last change there was refused\n"
+"             rmdir declares that a dead one will never be back\n"
 "  .drivers/  the drivers of this site, and what they left behind\n"
 "  .events    what happened, JSON lines; tail -f follows\n"
 "  .trash/    what was deleted; mv back restores\n"

@@ -124,6 +124,12 @@ static int curl_failure(const struct lane *l, CURLcode code, struct err *why)
 static int http_failure(const struct lane *l, long status, struct err *why)
 {
 	switch (status) {
+	case 410:
+		return err_set(
+			why, -ESTALE,
+			"%s refuses this site: it was declared gone; to "
+			"come back it needs a new key and an empty store",
+			l->name);
 	case 413:
 		return err_set(why, -EMSGSIZE, "%s finds the message too long",
 			       l->name);

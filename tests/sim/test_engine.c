@@ -864,6 +864,68 @@ static void back_after_long(void **state)
 	end(w);
 }
 
+/* Who was declared gone is owed nothing, and is let in no more. */
+static void declared_gone(void **state)
+{
+	struct world *w = boot(3);
+	struct ch_submit c = {.op = CH_SITE_GONE, .user = ch_str("ann")};
+	struct record r;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	everywhere(w, "old", "a: 1\n");
+	assert_int_equal(make(w, B, "theirs"), 0);
+	assert_int_equal(add(w, B, "theirs", name_of(w, C)), 0);
+	assert_int_equal(spec(w, B, "theirs", "a: 1\n"), 0);
+	sees_state(w, B, "theirs", C, "ready");
+	c.site = ch_str("atlantis");
+	assert_int_equal(op(w, A, &c), -ENOENT);
+	c.site = ch_str(name_of(w, A));
+	assert_int_equal(op(w, A, &c), -EBUSY);
+	c.site = ch_str(name_of(w, C));
+	assert_int_equal(op(w, A, &c), -EBUSY);
+	world_crash(w, C);
+	assert_int_equal(op(w, A, &c), -EBUSY);
+	for (size_t i = A; i <= C; i++)
+		assert_int_equal(withdraw(w, A, "old", name_of(w, i), 5), 0);
+	assert_int_equal(unmake(w, A, "old", 5), 0);
+	sees_heart(w, A, C, "dead");
+	world_run(w, 20000);
+	record_init(&r);
+	assert_int_equal(ledger_stored(&w->site[A], ch_str("old"), &r), 0);
+	assert_int_equal(op(w, A, &c), 0);
+	assert_int_equal(op(w, A, &c), -ENOENT);
+	for (size_t i = A; i <= B; i++) {
+		const struct ch_bytes name = {name_of(w, C),
+					      strlen(name_of(w, C))};
+		struct view v;
+
+		sees(w, i, VIEW_SITES, "web", "", "nantes\nparis\n+nantes\n");
+		world_run(w, 5000);
+		v = site_view(&w->site[i]);
+		assert_int_equal(view_member(&v, name), -ENOENT);
+		/* Nothing is owed to it: the deletion is forgotten. */
+		assert_int_equal(ledger_stored(&w->site[i], ch_str("old"), &r),
+				 -ENOENT);
+	}
+	/* Those that the declaring site does not hold lose it, too. */
+	sees(w, B, VIEW_SITES, "theirs", "", "+paris\n");
+	world_crash(w, B);
+	world_start(w, B);
+	world_start(w, C);
+	world_run(w, 20000);
+	assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
+	assert_int_equal(spec(w, C, "web", "a: 3\n"), 0);
+	assert_int_equal(spec(w, C, "old", "a: 3\n"), 0);
+	world_run(w, 20000);
+	sees(w, B, VIEW_SPEC, "web", "", "a: 2\n");
+	sees(w, A, VIEW_SPEC, "old", "", NULL);
+	sees(w, C, VIEW_SPEC, "web", "", "a: 3\n");
+	good(w);
+	record_release(&r);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -893,6 +955,7 @@ int main(void)
 		cmocka_unit_test(guard_and_deletion),
 		cmocka_unit_test(hold_and_crash),
 		cmocka_unit_test(back_after_long),
+		cmocka_unit_test(declared_gone),
 	};
 
 	return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
