@@ -39,6 +39,14 @@ bool gone_has(const struct ch_engine *e, const struct ch_id *site)
 	return find(e, site) != NULL;
 }
 
+bool gone_called(const struct ch_engine *e, const char *name)
+{
+	for (size_t i = 0; i < e->n_gone; i++)
+		if (strcmp(e->gone[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static int add(struct ch_engine *e, const struct ch_id *site,
 	       struct ch_bytes name)
 {

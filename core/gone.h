@@ -18,6 +18,8 @@ struct gone {
 
 int gone_start(struct ch_engine *e);
 void gone_release(struct ch_engine *e);
+/* Was one of that name declared gone? */
+bool gone_called(const struct ch_engine *e, const char *name);
 bool gone_has(const struct ch_engine *e, const struct ch_id *site);
 /* CH_SITE_GONE. */
 int gone_declare(struct ch_engine *e, const struct ch_submit *s);

@@ -303,6 +303,9 @@ int member_show(struct ch_engine *e, struct peer *p)
 
 	p->to_show = false;
 	p->shown_ms = e->now_ms;
+	/* The config may name it still; until another comes by that name. */
+	if (!met && gone_called(e, p->name))
+		return 0;
 	if (met)
 		key_live(&key, &p->id);
 	else
@@ -783,7 +786,8 @@ int member_start(struct ch_engine *e)
 			rc = add_unmet(e, c);
 		else if (!p->address_by_hand)
 			peer_set(&p->address, ch_str(c->address), e);
-		if (rc == 0)
+		p = member_named(e, ch_str(c->name));
+		if (rc == 0 && p)
 			rc = member_show(e, p);
 	}
 	return rc < 0 ? rc : store_self(e);

@@ -20,6 +20,7 @@
 #include "core/act.h"
 #include "core/doc.h"
 #include "core/mem.h"
+#include "core/policy.h"
 
 #define MERGE_TURN_MS 30000ull
 /* What is more takes too long here, where everything waits for it: half a
@@ -67,8 +68,8 @@ static bool next_tear(const struct record *r, struct tear *t)
 /* Whether policy lets versions of @r be merged. */
 static bool may_merge(const struct record *r)
 {
-	(void)r;
-	return true;
+	return ch_bytes_equal(resource_policy(r, POLICY_MERGE),
+			      ch_str("fields"));
 }
 
 /* The versions, each content once, by hash. */

@@ -158,6 +158,16 @@ static void what_contradicts_stays_apart(void **state)
 		assert_int_equal(spec(w, A, "web", "a: {x: 1}\nb: 1\n"), 0);
 		one_version(w, "web", "a: {x: 1}\nb: 1\n");
 	}
+	/* Nor what policy does not let come together, until it does. */
+	assert_int_equal(put(w, A, "web", CH_FILE_POLICY, "",
+			     ch_str("merge never\n"), NULL),
+			 0);
+	sees(w, B, VIEW_POLICY, "web", "",
+	     "adopt fail\ndrift repair\nmerge never\non-remove withdraw\n");
+	apart(w, "web", CH_FILE_SPEC, "", "a: {x: 2}\nb: 1\n",
+	      "a: {x: 1}\nb: 2\n");
+	world_run(w, 100000);
+	assert_int_equal(versions(w, A, "web"), 2);
 	end(w);
 }
 
