@@ -1,7 +1,7 @@
 /* say.c -- what this site says of its resources: reports of our own. */
 #include <errno.h>
 
-#include "core/engine.h"
+#include "core/peer.h"
 #include "core/wire.h"
 
 #define MESSAGE_MAX 2000 /* For people; longer ones are cut. */
@@ -103,8 +103,8 @@ int say(struct ch_engine *e, const struct record *r, struct report *say)
 	say->site = e->cfg.self;
 	say->epoch = e->me.epoch;
 	say->nonce = e->me.nonce;
-	say->changed_ms = had && old.state == say->state ? old.changed_ms
-							 : e->wall_ms;
+	say->changed_ms =
+		had && old.state == say->state ? old.changed_ms : e->wall_ms;
 	if (!say->observed.p && had)
 		say->observed = old.observed;
 	if (had && same(say, &old))
@@ -137,6 +137,7 @@ out:
 int say_nothing(struct ch_engine *e, struct ch_bytes name)
 {
 	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	uint64_t seq = 0;
 	int rc;
 
 	key_report(&key, name, &e->cfg.self);
@@ -145,6 +146,14 @@ int say_nothing(struct ch_engine *e, struct ch_bytes name)
 		rc = db_get(e, COL_REPORT, strbuf_bytes(&key), &value);
 	if (rc == 0)
 		rc = db_del(e, COL_REPORT, strbuf_bytes(&key));
+	if (rc == 0) {
+		struct wire w = wire_of(strbuf_bytes(&value));
+
+		/* Nor is anyone owed it: the next one would not find these. */
+		seq = wire_u64(&w);
+	}
+	for (size_t i = 0; rc == 0 && i < e->n_peers; i++)
+		rc = outbox_del(e, &e->peers[i]->id, seq);
 	strbuf_release(&value);
 	strbuf_release(&key);
 	return rc == -ENOENT ? 0 : rc;
