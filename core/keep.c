@@ -248,6 +248,25 @@ static int correct(struct pusher *p)
 			       p->old_seq, p->seq);
 }
 
+/* Who was let go by an earlier change, and has yet to hear of it. */
+static int still_owed(struct pusher *p)
+{
+	struct ch_engine *e = p->e;
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < e->n_peers; i++) {
+		const struct ch_id *site = &e->peers[i]->id;
+
+		if (!e->peers[i]->backlog)
+			continue;
+		rc = outbox_has(e, site, p->old_seq);
+		if (rc > 0)
+			rc = outbox_put(e, site, OUT_RECORD, p->r->name,
+					p->old_seq, p->seq);
+	}
+	return rc < 0 ? rc : 0;
+}
+
 static int push(struct pusher *p)
 {
 	int rc;
@@ -257,6 +276,8 @@ static int push(struct pusher *p)
 		rc = resource_sites(p->r, push_to, p);
 	if (rc == 0 && p->old)
 		rc = resource_sites(p->old, part_from, p);
+	if (rc == 0)
+		rc = still_owed(p);
 	if (rc == 0)
 		rc = correct(p);
 	if (rc < 0 || !p->again || !p->report_seq)

@@ -986,6 +986,34 @@ static void no_memory(void **state)
 	assert_true(hits > 1000);
 }
 
+/* Whom a record names no more hears of that, whatever is written meanwhile. */
+static void told_that_it_left(void **state)
+{
+	struct world *w = boot(3);
+	char line[40];
+
+	(void)state;
+	assert_int_equal(make(w, A, "web"), 0);
+	assert_int_equal(add(w, A, "web", name_of(w, A)), 0);
+	assert_int_equal(spec(w, A, "web", "a: 1\n"), 0);
+	(void)snprintf(line, sizeof(line), "%s\n+%s\n", name_of(w, A),
+		       name_of(w, C));
+	assert_int_equal(sites(w, A, "web", line), 0);
+	sees(w, C, VIEW_SPEC, "web", "", "a: 1\n");
+	world_cut(w, A, C, true);
+	world_cut(w, B, C, true);
+	(void)snprintf(line, sizeof(line), "%s\n!+%s\n", name_of(w, A),
+		       name_of(w, C));
+	assert_int_equal(sites(w, A, "web", line), 0);
+	assert_int_equal(spec(w, A, "web", "a: 2\n"), 0);
+	assert_int_equal(spec(w, A, "web", "a: 3\n"), 0);
+	world_run(w, 20000);
+	world_cut(w, A, C, false);
+	world_cut(w, B, C, false);
+	sees(w, C, VIEW_SPEC, "web", "", NULL);
+	end(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1008,6 +1036,7 @@ int main(void)
 		cmocka_unit_test(wrong_length),
 		cmocka_unit_test(failed_commit),
 		cmocka_unit_test(crashes),
+		cmocka_unit_test(told_that_it_left),
 		cmocka_unit_test(no_memory),
 	};
 
