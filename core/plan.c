@@ -603,7 +603,8 @@ static int said_otherwise(struct ch_engine *e, struct act *a, struct sight *s,
 		*ret_otherwise =
 			!version_equal(&r.desired, &s->version) ||
 			r.state == STATE_REMOVING || r.state == STATE_IDLE ||
-			r.state == STATE_HELD || r.state == STATE_CONFLICT;
+			r.state == STATE_HELD || r.state == STATE_APPLYING ||
+			r.state == STATE_CONFLICT;
 	strbuf_release(&buf);
 	return rc;
 }
