@@ -210,6 +210,24 @@ static void see_dots(struct peer *p, const struct record *theirs)
 	}
 }
 
+/* @p has that record, perhaps since just now: what we said of it may have come
+ * there before, when it was of no use. */
+static int say_again(struct ch_engine *e, const struct peer *p,
+		     const struct record *r)
+{
+	uint64_t seq;
+	int rc;
+
+	if (!resource_is_holder(r, &p->id))
+		return 0;
+	rc = report_seq(e, r->name, &seq);
+	if (rc < 0 || !seq)
+		return rc;
+	rc = outbox_has(e, &p->id, seq);
+	return rc ? (rc < 0 ? rc : 0)
+		  : outbox_put(e, &p->id, OUT_REPORT, r->name, 0, seq);
+}
+
 static int take_record(struct taker *t, struct ch_bytes bytes)
 {
 	struct ch_engine *e = t->e;
@@ -270,6 +288,8 @@ static int take_record(struct taker *t, struct ch_bytes bytes)
 		rc = keep_save(e, &merged, have ? &ours : NULL, seq, &t->p->id,
 			       &theirs);
 	}
+	if (rc == 0)
+		rc = say_again(e, t->p, &merged);
 	if (rc == 0)
 		rc = rejoin_taken(e, t->p, &theirs);
 out:
