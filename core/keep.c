@@ -211,11 +211,15 @@ static int part_from(void *arg, const struct resource_site *s)
 	if (rc < 0)
 		return rc;
 	/* A site that was in has left by itself. A witness was told to go, and
-	 * must hear of it; so must one whose leaving crossed another's. */
-	if (from ? p->differs : s->witness || relays(p, &s->id))
+	 * must hear of it; so must one whose leaving crossed another's, and one
+	 * that a batch may be on its way to which says that it holds this. */
+	rc = outbox_has(e, &s->id, p->old_seq);
+	if (rc < 0)
+		return rc;
+	if (rc > 0 || (from ? p->differs : s->witness || relays(p, &s->id)))
 		return outbox_put(e, &s->id, OUT_RECORD, p->r->name, p->old_seq,
 				  p->seq);
-	return outbox_del(e, &s->id, p->old_seq);
+	return 0;
 }
 
 /* Our report goes behind the record, to whom it is new or still owed. */
@@ -578,9 +582,9 @@ int keep_forget(struct ch_engine *e, const struct record *r)
 	if (rc == 0)
 		rc = move_count(e, there, false);
 	if (rc == 0)
-		rc = resource_sites(r, erase_site, &x);
+		rc = say_nothing(e, r->name);
 	if (rc == 0)
-		rc = del_report_of(e, r->name, &e->cfg.self);
+		rc = resource_sites(r, erase_site, &x);
 	strbuf_add(&prefix, r->name.p, r->name.len);
 	strbuf_add_char(&prefix, '\0');
 	if (rc == 0)
