@@ -1,0 +1,2 @@
+# ready as soon as it is applied
+/^static int seen/,/^}/ s/ran->healthy ? STATE_READY : STATE_APPLYING/STATE_READY/
