@@ -6,6 +6,9 @@
 #   make demo-shell                   the same three sites, to play with
 #   make check                        the tests that end within 15 minutes
 #   make check-long                   those, and all again under sanitizers
+#   make sim SEEDS=2000 FIRST=1       random lives of random worlds
+#   make planted                      bugs planted in the engine: all caught?
+#   make golden                       the traces in tests/golden, told anew
 #   make bench                        speed and memory, beside their floors
 #   make SANITIZE=address,undefined   into a build folder of its own
 #   make install DESTDIR=/tmp/pkg PREFIX=/usr
@@ -30,7 +33,7 @@ DEPS_BUILD := build-essential pkg-config libfuse3-dev libcurl4-openssl-dev \
 DEPS_RUN   := fuse3 procps
 DEPS_CHECK := clang libcmocka-dev bats jq python3-yaml mandoc curl strace \
 	vim ed nano rsync git inotify-tools iproute2 nftables openssl gnutls-bin \
-	libclang-rt-14-dev etcd-server psmisc sudo shellcheck e2fsprogs mount util-linux
+	libclang-rt-14-dev etcd-server psmisc sudo shellcheck e2fsprogs mount util-linux spin
 
 PKGS := fuse3 libcurl jansson yaml-0.1 rocksdb uuid libmicrohttpd gnutls nettle
 
@@ -59,6 +62,7 @@ world_obj  := $(driver_obj) $(fs_obj)
 unit_bin   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 bench_bin  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 sim_bin    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/sim/sim.c tests/sim/test_*.c))
+golden_bin := $(BUILD)/tests/golden/test_golden
 sim_obj    := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/sim/sim.c \
 	      tests/sim/test_%.c,$(wildcard tests/sim/*.c)))
 
@@ -108,6 +112,28 @@ $(BUILD)/tests/sim/%: tests/sim/%.c $(sim_obj) $(BUILD)/world.a $(BUILD)/core.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(WORLD_LIBS)
 
+# The simulator, on as many cores as there are, and on engines that are broken
+# on purpose: each must be caught.
+SEEDS ?= 2000
+FIRST ?= 1
+sim: $(BUILD)/tests/sim/sim
+	@$(BUILD)/tests/sim/sim -j $(JOBS) -a $(BUILD)/core.a $(OPTS) $(FIRST) \
+		$$(($(FIRST) + $(SEEDS) - 1))
+
+# The stories of tests/golden, told anew: git diff shows what has changed.
+golden: $(BUILD)/tests/golden/test_golden
+	@GOLDEN_WRITE=1 $(BUILD)/tests/golden/test_golden
+
+planted: $(BUILD)/tests/sim/sim.o $(sim_obj) $(BUILD)/world.a $(BUILD)/core.a
+	@BUILD=$(BUILD) SEEDS=$(SEEDS) PLANT_CC='$(CC) $(CORE_FLAGS)' \
+		PLANT_LD='$(CC) $(SAN) $(LDFLAGS)' PLANT_OBJ='$(sim_obj)' \
+		PLANT_LIBS='-lcmocka $(WORLD_LIBS)' tests/sim/planted/run $(PLANTED)
+
+$(BUILD)/tests/golden/%: tests/golden/%.c $(sim_obj) $(BUILD)/world.a $(BUILD)/core.a
+	@echo "  TEST  $*"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(WORLD_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(WORLD_LIBS)
+
 $(BUILD)/tests/doc/doctool: tests/doc/doctool.c $(BUILD)/core.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(CORE_LIBS)
@@ -118,7 +144,8 @@ $(BUILD)/tests/doc/no_memory: tests/doc/no_memory.c $(BUILD)/core.a
 	$(Q)$(CC) $(CORE_FLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -ljansson -lnettle \
 		-l:libyaml.a -Wl,--wrap=malloc,--wrap=realloc
 
-tests-built: $(BUILD)/cheops $(unit_bin) $(sim_bin) $(BUILD)/tests/doc/doctool \
+tests-built: $(BUILD)/cheops $(unit_bin) $(sim_bin) $(golden_bin) \
+	$(BUILD)/tests/sim/sim.o $(BUILD)/tests/doc/doctool \
 	$(if $(SANITIZE),,$(BUILD)/tests/doc/no_memory)
 
 deps:
@@ -162,7 +189,7 @@ clean:
 	rm -rf build build-*
 
 .PHONY: all tests-built deps deps-build demo demo-shell check check-long bench \
-	install clean
+	sim planted golden install clean
 .SECONDARY:
 -include $(core_obj:.o=.d) $(world_obj:.o=.d) $(unit_bin:=.d) $(sim_obj:.o=.d) \
-	$(sim_bin:=.d) $(bench_bin:=.d)
+	$(sim_bin:=.d) $(golden_bin:=.d) $(bench_bin:=.d)

@@ -27,6 +27,10 @@ static size_t count(const struct site *s, enum ch_col col,
 	return n;
 }
 
+/* Watchers tell what they heard themselves, and only those that they beat: in
+ * larger worlds not all hear of all. */
+#define HEARD_BY_ALL_MAX 8
+
 /* What an engine is still at; NULL: nothing. */
 static const char *engine_does(const struct ch_engine *e)
 {
@@ -38,7 +42,7 @@ static const char *engine_does(const struct ch_engine *e)
 
 		if (p->push_id || p->flying || p->n_queue || p->owe_ack)
 			return "there is something to send";
-		if (p->heartbeat != HB_ALIVE)
+		if (p->heartbeat != HB_ALIVE && e->n_peers < HEARD_BY_ALL_MAX)
 			return "a site is not heard";
 	}
 	return !e->scrubbed    ? "not all was looked at"
@@ -109,6 +113,7 @@ void judge_unrest(struct world *w)
 struct auditor {
 	struct site *s;
 	struct map want; /* Hash, who: a reference that must be there. */
+	struct map out;  /* Site, kind, name. */
 	size_t n_want, n_there;
 	size_t n_sites[WORLD_SITES_MAX];
 	struct ch_bytes who;
@@ -184,6 +189,28 @@ static int see_trash(void *arg, struct ch_bytes key, struct ch_bytes value)
 	return 0;
 }
 
+/* A record stands once in a site's outbox. */
+static int see_out(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	struct strbuf what = STRBUF_INIT;
+	struct auditor *a = arg;
+
+	if (*(const char *)value.p != OUT_RECORD)
+		return 0;
+	strbuf_add(&what, key.p, 16);
+	strbuf_add(&what, value.p, value.len);
+	if (map_get(&a->out, strbuf_bytes(&what)))
+		world_fail(a->s->w,
+			   "%s: %s of '%.*s' stands twice in an outbox",
+			   a->s->name,
+			   *(const char *)value.p == OUT_RECORD ? "a record"
+								: "a report",
+			   (int)value.len - 1, (const char *)value.p + 1);
+	CHECK(map_put(&a->out, strbuf_bytes(&what), a) == 0);
+	strbuf_release(&what);
+	return 0;
+}
+
 /* A body stays because it is referenced, or marked as spare or coming. */
 static int see_chunk(void *arg, struct ch_bytes key, struct ch_bytes value)
 {
@@ -250,16 +277,19 @@ void judge_store(struct site *s)
 	struct auditor a = {.s = s};
 
 	map_init(&a.want);
+	map_init(&a.out);
 	CHECK(r->scan(r, COL_RECORD, ch_str(""), ch_str(""), see_record, &a) ==
 	      0);
 	CHECK(r->scan(r, COL_TRASH, ch_str(""), ch_str(""), see_trash, &a) ==
 	      0);
 	CHECK(r->scan(r, COL_BODY, ch_str(""), ch_str(""), see_chunk, &a) == 0);
+	CHECK(r->scan(r, COL_OUT, ch_str(""), ch_str(""), see_out, &a) == 0);
 	if (count(s, COL_REF, ch_str("")) != a.n_want)
 		world_fail(s->w, "%s: references to what needs nothing",
 			   s->name);
 	check_counts(&a);
 	map_release(&a.want, NULL);
+	map_release(&a.out, NULL);
 }
 
 void judge_spares(struct world *w)
@@ -427,6 +457,56 @@ static void check_leftovers(struct site *s)
 			world_fail(s->w, "%s: '%s' was left on the platform",
 				   s->name, t->name);
 		record_release(&r);
+	}
+}
+
+static int see_ready(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	struct strbuf bytes = STRBUF_INIT;
+	struct wire in = wire_of(value);
+	struct site *s = arg;
+	struct view v = site_view(s);
+	struct ch_bytes driver;
+	struct report said;
+	struct desired d;
+	struct record r;
+
+	(void)wire_u64(&in);
+	record_init(&r);
+	CHECK(record_decode((struct ch_bytes){in.p, in.len}, &r, NULL) == 0);
+	driver = resource_driver(&r);
+	if (!driver.len)
+		driver = ch_str(s->cfg.driver_default);
+	resource_desired(&r, &s->id, &d);
+	if (d.any && has_driver(s, driver) && !resource_is_split(&r) &&
+	    view_effective(&v, &d.spec.hash, &d.patch.hash, &bytes, NULL) ==
+		    0) {
+		report_of(s, key, s, &bytes);
+		in = wire_of(strbuf_bytes(&bytes));
+		(void)wire_u64(&in);
+		(void)wire_u64(&in);
+		said = (struct report){.state = STATES};
+		if (report_decode((struct ch_bytes){in.p, in.len}, &said) < 0 ||
+		    said.state != STATE_READY)
+			world_fail(s->w,
+				   "%s: all is quiet, and '%.*s' is not ready, "
+				   "but in state %d: %.*s",
+				   s->name, (int)key.len, (const char *)key.p,
+				   (int)said.state, (int)said.message.len,
+				   (const char *)said.message.p);
+	}
+	strbuf_release(&bytes);
+	record_release(&r);
+	return 0;
+}
+
+void judge_ready(struct world *w)
+{
+	for (size_t i = 0; i < w->o.n_sites && !w->failed; i++) {
+		const struct ch_reader *r = store_reader(w->site[i].store);
+
+		CHECK(r->scan(r, COL_RECORD, ch_str(""), ch_str(""), see_ready,
+			      &w->site[i]) == 0);
 	}
 }
 

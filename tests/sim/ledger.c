@@ -2,9 +2,10 @@
  * ledger.c -- what was written, and by whom it had been seen.
  *
  * After each step the records that it changed are compared with what they
- * were. Each write gets into the ledger with its dot. A spec may leave a
- * record only by a write whose author had seen it; wherever else one is
- * missing, such a write must exist. What a round did counts once it is stored.
+ * were, and with what came in the message that was taken. Each write gets into
+ * the ledger with its dot. It may leave a record only by a write whose author
+ * had seen it, or with the record's last holder; wherever else one is missing,
+ * that must have been. What a round did counts once it is stored.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,11 +20,13 @@
 struct version_known {
 	struct version_known *next;
 	struct dot dot;
+	struct ch_hash vid;
+	uint16_t type;
 	char *name;
 	size_t name_len;
 	size_t making;    /* Site + 1 whose round it is in; 0: stored. */
-	uint32_t killing; /* Bit for each site with a round that ends it. */
-	bool killed;
+	uint64_t killing; /* Bit for each site with a round that ends it. */
+	bool killed, lost;
 };
 
 static void to_text(struct ch_bytes b, char text[64])
@@ -110,6 +113,9 @@ static void show(const struct site *s, const char *what, const struct record *r,
 				      by->name, (unsigned)e->dot.actor.epoch,
 				      (unsigned long long)e->dot.seq);
 	}
+	if (s->w->o.told_all && !always)
+		world_note(s->w, s->no, s->no, " %s %.*s:%s", what,
+			   (int)r->name.len, (const char *)r->name.p, line);
 	if (always)
 		world_trace(s->w, s, "%s %.*s:%s", what, (int)r->name.len,
 			    (const char *)r->name.p, line);
@@ -142,6 +148,15 @@ static struct shadow *shadow_find(struct site *s, struct ch_bytes name)
 	return x;
 }
 
+const struct record *ledger_now(const struct site *s, struct ch_bytes name)
+{
+	const struct shadow *x = s->shadows;
+
+	while (x && !ch_bytes_equal(x->r.name, name))
+		x = x->next;
+	return x ? &x->r : NULL;
+}
+
 static void shadow_drop(struct site *s, struct shadow *x)
 {
 	struct shadow **at = &s->shadows;
@@ -153,7 +168,8 @@ static void shadow_drop(struct site *s, struct shadow *x)
 	free(x);
 }
 
-static void shadow_set(struct site *s, struct shadow *x, struct record *r)
+static struct shadow *shadow_set(struct site *s, struct shadow *x,
+				 struct record *r)
 {
 	if (!x) {
 		x = calloc(1, sizeof(*x));
@@ -165,10 +181,14 @@ static void shadow_set(struct site *s, struct shadow *x, struct record *r)
 	record_release(&x->r);
 	x->r = *r;
 	record_init(r);
+	return x;
 }
 
 void ledger_release_site(struct site *s)
 {
+	free(s->pending);
+	s->pending = NULL;
+	s->n_pending = s->alloc_pending = 0;
 	while (s->shadows)
 		shadow_drop(s, s->shadows);
 }
@@ -182,7 +202,7 @@ static int load_one(void *arg, struct ch_bytes key, struct ch_bytes value)
 	(void)wire_u64(&w);
 	record_init(&r);
 	CHECK(record_decode((struct ch_bytes){w.p, w.len}, &r, NULL) == 0);
-	shadow_set(arg, NULL, &r);
+	(void)shadow_set(arg, NULL, &r);
 	return 0;
 }
 
@@ -194,22 +214,7 @@ void ledger_load(struct site *s)
 	CHECK(r->scan(r, COL_RECORD, ch_str(""), ch_str(""), load_one, s) == 0);
 }
 
-/* Versions. */
-
-static struct version_known *known_find(struct world *w, const struct dot *dot)
-{
-	struct version_known *k = w->known;
-
-	while (k && dot_cmp(&k->dot, dot) != 0)
-		k = k->next;
-	return k;
-}
-
-static void known_free(struct version_known *k)
-{
-	free(k->name);
-	free(k);
-}
+/* Writes. */
 
 static void dot_key(const struct dot *d, struct strbuf *sb)
 {
@@ -219,47 +224,103 @@ static void dot_key(const struct dot *d, struct strbuf *sb)
 	wire_put_u64(sb, d->seq);
 }
 
+static struct version_known *known_find(struct world *w, const struct dot *dot)
+{
+	struct strbuf key = STRBUF_INIT;
+	struct version_known *k;
+
+	dot_key(dot, &key);
+	k = map_get(&w->dots, strbuf_bytes(&key));
+	strbuf_release(&key);
+	return k;
+}
+
+static void known_free(struct version_known *k)
+{
+	free(k->name);
+	free(k);
+}
+
 static bool is_mine(const struct site *s, const struct dot *d)
 {
 	return id_cmp(&d->actor.site, &s->id) == 0 &&
 	       d->actor.epoch == s->cfg.epoch;
 }
 
+/* The round under way changes @k: it counts once that is stored. */
+static void pend(struct site *s, struct version_known *k)
+{
+	if (s->n_pending == s->alloc_pending) {
+		s->alloc_pending = s->alloc_pending ? 2 * s->alloc_pending : 16;
+		s->pending = realloc(s->pending,
+				     s->alloc_pending *
+					     sizeof(struct version_known *));
+		CHECK(s->pending);
+	}
+	s->pending[s->n_pending++] = k;
+}
+
+static void kill_write(struct site *s, struct version_known *k)
+{
+	k->killing |= 1ull << s->no;
+	pend(s, k);
+}
+
+static bool is_dead(const struct site *s, const struct version_known *k)
+{
+	return k->killed || (k->killing >> s->no & 1);
+}
+
+static void known_new(struct site *s, struct ch_bytes name,
+		      const struct entry *e, const struct ch_hash *vid)
+{
+	struct version_known *k = calloc(1, sizeof(*k));
+	struct strbuf key = STRBUF_INIT;
+	struct world *w = s->w;
+
+	CHECK(k);
+	k->dot = e->dot;
+	k->type = e->type;
+	k->vid = *vid;
+	k->name = strndup(name.p, name.len);
+	k->name_len = name.len;
+	k->making = s->no + 1;
+	k->next = w->known;
+	w->known = k;
+	dot_key(&e->dot, &key);
+	CHECK(map_put(&w->dots, strbuf_bytes(&key), k) == 0);
+	strbuf_release(&key);
+	pend(s, k);
+	w->tally[TALLY_WRITES]++;
+}
+
 /* An entry that the record did not have. One dot is one write for ever. */
 static void see_entry(struct site *s, struct ch_bytes name,
 		      const struct entry *e)
 {
-	struct strbuf key = STRBUF_INIT;
+	struct version_known *was = known_find(s->w, &e->dot);
 	struct world *w = s->w;
-	struct ch_hash vid, *was;
+	struct ch_hash vid;
 	char text[64];
 
 	to_text(name, text);
 	entry_vid(e, &vid);
-	dot_key(&e->dot, &key);
-	was = map_get(&w->dots, strbuf_bytes(&key));
-	if (was && hash_cmp(was, &vid) != 0) {
+	if (was && (hash_cmp(&was->vid, &vid) != 0 ||
+		    !ch_bytes_equal((struct ch_bytes){was->name, was->name_len},
+				    name)))
 		world_fail(w, "%s: '%s': one dot, two writes", s->name, text);
-	} else if (!was && !is_mine(s, &e->dot)) {
+	else if (was && was->lost && !w->stores_lost)
+		world_fail(w, "%s: '%s': a write that was never stored",
+			   s->name, text);
+	else if (!was && !is_mine(s, &e->dot))
 		world_fail(w, "%s: '%s': a write from nowhere", s->name, text);
-	} else if (!was) {
-		was = malloc(sizeof(*was));
-		CHECK(was);
-		*was = vid;
-		CHECK(map_put(&w->dots, strbuf_bytes(&key), was) == 0);
-		if (e->type == ENTRY_SPEC) {
-			struct version_known *k = calloc(1, sizeof(*k));
+	else if (!was)
+		known_new(s, name, e, &vid);
+}
 
-			CHECK(k);
-			k->dot = e->dot;
-			k->name = strndup(name.p, name.len);
-			k->name_len = name.len;
-			k->making = s->no + 1;
-			k->next = w->known;
-			w->known = k;
-		}
-	}
-	strbuf_release(&key);
+static bool is_network(const struct ch_event *ev)
+{
+	return ev->type == CH_RECV || ev->type == CH_ANSWER;
 }
 
 /* May this step end a version that its site had? */
@@ -269,6 +330,8 @@ static bool may_end(const struct ch_event *ev, const struct entry *e)
 	struct context ctx;
 	bool seen;
 
+	if (e->type != ENTRY_SPEC)
+		return !is_network(ev);
 	if (ev->type != CH_SUBMIT)
 		return false;
 	if (s->op == CH_RMDIR)
@@ -282,6 +345,18 @@ static bool may_end(const struct ch_event *ev, const struct entry *e)
 	seen = vv_covers(&ctx.clock, &e->dot);
 	context_release(&ctx);
 	return seen;
+}
+
+/* Has @r a write of this very life in the register of @e? */
+static bool is_replaced(const struct site *s, const struct record *r,
+			const struct entry *e)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].type == e->type &&
+		    ch_bytes_equal(r->v[i].sub, e->sub) &&
+		    is_mine(s, &r->v[i].dot))
+			return true;
+	return false;
 }
 
 /* Has this site just written a merge of what stood in that register? */
@@ -311,6 +386,7 @@ static bool is_discarded(const struct site *s, struct ch_bytes name,
 	return is;
 }
 
+/* @e is not in @r, and was in what @r was made of. */
 static void see_end(struct site *s, const struct record *r,
 		    const struct ch_event *ev, const struct entry *e)
 {
@@ -319,27 +395,67 @@ static void see_end(struct site *s, const struct record *r,
 
 	to_text(r->name, text);
 	if (!k)
-		return; /* Of a round that was lost. */
-	if (may_end(ev, e) || is_merged(s, r, e) || is_discarded(s, r->name, e))
-		k->killing |= 1u << s->no;
-	else if (!k->killed && !(k->killing >> s->no & 1))
-		world_fail(s->w,
-			   "%s: '%s': version %llu went, and nobody had "
-			   "seen it who wrote over it",
-			   s->name, text, (unsigned long long)e->dot.seq);
+		return; /* Said to be a write from nowhere already. */
+	if (is_dead(s, k) || (s->w->stores_lost && e->type != ENTRY_SPEC))
+		return;
+	if (may_end(ev, e) || is_merged(s, r, e) ||
+	    is_discarded(s, r->name, e) ||
+	    (e->type != ENTRY_SPEC && is_replaced(s, r, e))) {
+		kill_write(s, k);
+		return;
+	}
+	ledger_show(s, r->name);
+	world_fail(s->w,
+		   "%s: '%s': a write went, and nobody had seen it who wrote "
+		   "over it: number %llu, of type %d",
+		   s->name, text, (unsigned long long)e->dot.seq, (int)e->type);
 }
 
 static bool has_dot(const struct record *r, const struct dot *d)
 {
 	for (size_t i = 0; i < r->n; i++)
-		if (dot_cmp(&r->v[i].dot, d) == 0)
+		if (r->v[i].dot.seq == d->seq && dot_cmp(&r->v[i].dot, d) == 0)
 			return true;
 	return false;
+}
+
+static bool has_tomb(const struct record *r)
+{
+	size_t pos = 0;
+
+	return record_next(r, ENTRY_TOMB, &pos) != NULL;
+}
+
+static bool has_siblings(const struct record *r)
+{
+	for (size_t i = 1; i < r->n; i++)
+		if (r->v[i].type == r->v[i - 1].type &&
+		    ch_bytes_equal(r->v[i].sub, r->v[i - 1].sub))
+			return true;
+	return false;
+}
+
+static void count_change(struct site *s, const struct ch_event *ev,
+			 const struct record *old, const struct record *r)
+{
+	struct world *w = s->w;
+
+	if (!is_network(ev))
+		return;
+	w->tally[TALLY_MERGES]++;
+	w->tally[TALLY_SIBLINGS] +=
+		has_siblings(r) && !(old && has_siblings(old));
+	w->tally[TALLY_OVERRULED] +=
+		has_tomb(r) && resource_is_there(r) &&
+		!(old && has_tomb(old) && resource_is_there(old));
+	w->tally[TALLY_SPLITS] +=
+		resource_is_split(r) && !(old && resource_is_split(old));
 }
 
 static void see_change(struct site *s, const struct ch_event *ev,
 		       const struct record *old, const struct record *r)
 {
+	count_change(s, ev, old, r);
 	for (size_t i = 0; i < r->n; i++)
 		if (!old || !has_dot(old, &r->v[i].dot))
 			see_entry(s, r->name, &r->v[i]);
@@ -348,8 +464,36 @@ static void see_change(struct site *s, const struct ch_event *ev,
 	if (!vv_includes(&r->clock, &old->clock))
 		world_fail(s->w, "%s: a clock went back", s->name);
 	for (size_t i = 0; i < old->n; i++)
-		if (old->v[i].type == ENTRY_SPEC && !has_dot(r, &old->v[i].dot))
+		if (!has_dot(r, &old->v[i].dot))
 			see_end(s, r, ev, &old->v[i]);
+}
+
+/* What came in a batch, and was taken, is there; or it was dead before. */
+static void see_taken(struct site *s, const struct ch_event *ev)
+{
+	const struct ch_message *msg =
+		ev->type == CH_RECV ? ev->u.recv.msg : ev->u.answer.msg;
+
+	for (size_t i = 0; i < msg->n; i++) {
+		const struct ch_frame *f = &msg->v[i];
+
+		for (size_t k = 0; f->type == FRAME_BATCH && k < f->u.batch.n;
+		     k++) {
+			const struct shadow *x;
+			struct record r;
+
+			record_init(&r);
+			if (f->u.batch.v[k].kind != ITEM_RECORD ||
+			    record_decode(f->u.batch.v[k].bytes, &r, NULL) < 0)
+				continue;
+			x = shadow_find(s, r.name);
+			for (size_t j = 0;
+			     x && x->step == s->n_steps && j < r.n; j++)
+				if (!has_dot(&x->r, &r.v[j].dot))
+					see_end(s, &x->r, ev, &r.v[j]);
+			record_release(&r);
+		}
+	}
 }
 
 struct others {
@@ -365,15 +509,25 @@ static int count_other(void *arg, const struct resource_site *s)
 	return 0;
 }
 
+static void forgot_key(const struct site *s, struct ch_bytes name,
+		       struct strbuf *sb)
+{
+	strbuf_add_char(sb, (char)s->no);
+	strbuf_add(sb, name.p, name.len);
+}
+
 /* A record may go when it does not concern the site any more, or is nothing
  * but a tombstone that nobody else has. */
-static void see_drop(struct site *s, const struct ch_event *ev,
-		     const struct record *old)
+static void see_drop(struct site *s, const struct record *old)
 {
+	struct strbuf key = STRBUF_INIT;
 	struct others o = {s, 0};
 	char text[64];
 
-	(void)ev;
+	s->w->tally[TALLY_FORGOTTEN]++;
+	forgot_key(s, old->name, &key);
+	CHECK(map_put(&s->w->forgot, strbuf_bytes(&key), s->w) == 0);
+	strbuf_release(&key);
 	to_text(old->name, text);
 	CHECK(resource_sites(old, count_other, &o) == 0);
 	if (!resource_is_holder(old, &s->id) && o.n)
@@ -388,6 +542,62 @@ static void see_drop(struct site *s, const struct ch_event *ev,
 			   "%s: '%s', a tombstone, goes before others "
 			   "know of it",
 			   s->name, text);
+	for (size_t i = 0; i < old->n; i++) {
+		struct version_known *k = known_find(s->w, &old->v[i].dot);
+
+		if (k && !is_dead(s, k))
+			kill_write(s, k);
+	}
+}
+
+static void see_put(struct site *s, const struct ch_event *ev,
+		    const struct ch_batch_op *op)
+{
+	struct shadow *x = shadow_find(s, op->key);
+	struct wire w = wire_of(op->value);
+	struct strbuf key = STRBUF_INIT;
+	struct record r;
+
+	record_init(&r);
+	(void)wire_u64(&w);
+	if (record_decode((struct ch_bytes){w.p, w.len}, &r, NULL)) {
+		world_fail(s->w, "%s stores what is no record", s->name);
+		return;
+	}
+	record_check(&r);
+	show(s, ev->type == CH_SUBMIT ? "WRITES" : "STORES", &r, false);
+	see_change(s, ev, x ? &x->r : NULL, &r);
+	forgot_key(s, op->key, &key);
+	if (!x && map_get(&s->w->forgot, strbuf_bytes(&key)))
+		s->w->tally[TALLY_REMADE]++;
+	strbuf_release(&key);
+	x = shadow_set(s, x, &r);
+	x->step = s->n_steps;
+}
+
+/* Batches of a life of a site are taken in growing order. */
+static void see_cursor(struct site *s, const struct ch_batch_op *op)
+{
+	const struct ch_reader *reader = store_reader(s->store);
+	struct wire is = wire_of(op->value), was;
+	struct strbuf old = STRBUF_INIT;
+	uint32_t epoch[2], nonce[2];
+
+	if (reader->get(reader, COL_PEER, op->key, &old) == 0) {
+		was = wire_of(strbuf_bytes(&old));
+		epoch[0] = wire_u32(&was);
+		nonce[0] = wire_u32(&was);
+		epoch[1] = wire_u32(&is);
+		nonce[1] = wire_u32(&is);
+		if (epoch[1] < epoch[0] ||
+		    (epoch[1] == epoch[0] && nonce[1] == nonce[0] &&
+		     wire_u64(&is) < wire_u64(&was)))
+			world_fail(s->w,
+				   "%s takes an older batch after a "
+				   "newer one",
+				   s->name);
+	}
+	strbuf_release(&old);
 }
 
 void ledger_step(struct site *s, const struct ch_event *ev, size_t from)
@@ -395,35 +605,29 @@ void ledger_step(struct site *s, const struct ch_event *ev, size_t from)
 	struct ch_batch_op op;
 	size_t pos = from;
 
+	s->n_steps++;
 	while (batch_next(&s->u.store, &pos, &op)) {
 		struct shadow *x;
-		struct record r;
-		struct wire w;
 
+		if (op.col == COL_PEER && op.put && op.key.len == 16 &&
+		    !s->w->stores_lost)
+			see_cursor(s, &op);
+		s->w->tally[TALLY_CERTIFICATES] += op.col == COL_CERT && op.put;
 		if (op.col != COL_RECORD)
 			continue;
-		x = shadow_find(s, op.key);
-		if (!op.put) {
-			if (x) {
-				show(s, "DROPS", &x->r, false);
-				see_drop(s, ev, &x->r);
-				shadow_drop(s, x);
-			}
+		if (op.put) {
+			see_put(s, ev, &op);
 			continue;
 		}
-		record_init(&r);
-		w = wire_of(op.value);
-		(void)wire_u64(&w);
-		if (record_decode((struct ch_bytes){w.p, w.len}, &r, NULL)) {
-			world_fail(s->w, "%s stores what is no record",
-				   s->name);
-			return;
+		x = shadow_find(s, op.key);
+		if (x) {
+			show(s, "DROPS", &x->r, false);
+			see_drop(s, &x->r);
+			shadow_drop(s, x);
 		}
-		record_check(&r);
-		show(s, ev->type == CH_SUBMIT ? "WRITES" : "STORES", &r, false);
-		see_change(s, ev, x ? &x->r : NULL, &r);
-		shadow_set(s, x, &r);
 	}
+	if (is_network(ev) && !s->w->stores_lost)
+		see_taken(s, ev);
 }
 
 /* `ready` is said of nothing but what the platform confirmed. */
@@ -498,19 +702,20 @@ static void mark_orphan(struct site *s, const struct ch_batch_op *op)
 		t->orphan = true;
 }
 
-void ledger_committed(struct site *s, bool let_out)
+void ledger_committed(struct site *s)
 {
 	struct ch_batch_op op;
 	size_t pos = 0;
 
-	(void)let_out;
-	for (struct version_known *k = s->w->known; k; k = k->next) {
+	for (size_t i = 0; i < s->n_pending; i++) {
+		struct version_known *k = s->pending[i];
+
 		if (k->making == s->no + 1)
 			k->making = 0;
-		if (k->killing >> s->no & 1)
-			k->killed = true;
-		k->killing &= ~(1u << s->no);
+		k->killed |= k->killing >> s->no & 1;
+		k->killing &= ~(1ull << s->no);
 	}
+	s->n_pending = 0;
 	while (batch_next(&s->u.store, &pos, &op)) {
 		if (op.col == COL_RECORD && op.put)
 			note_held(s->w, s->no, op.key);
@@ -523,19 +728,13 @@ void ledger_committed(struct site *s, bool let_out)
 
 void ledger_lost(struct site *s)
 {
-	struct version_known **at = &s->w->known;
+	for (size_t i = 0; i < s->n_pending; i++) {
+		struct version_known *k = s->pending[i];
 
-	while (*at) {
-		struct version_known *k = *at;
-
-		k->killing &= ~(1u << s->no);
-		if (k->making == s->no + 1) {
-			*at = k->next;
-			known_free(k);
-			continue;
-		}
-		at = &k->next;
+		k->killing &= ~(1ull << s->no);
+		k->lost |= k->making == s->no + 1;
 	}
+	s->n_pending = 0;
 }
 
 void ledger_release(struct world *w)
@@ -546,7 +745,8 @@ void ledger_release(struct world *w)
 		w->known = k->next;
 		known_free(k);
 	}
-	map_release(&w->dots, free);
+	map_release(&w->dots, NULL);
+	map_release(&w->forgot, NULL);
 	map_release(&w->held, NULL);
 }
 
@@ -568,11 +768,42 @@ static bool is_held(struct world *w, const struct version_known *k)
 	return held;
 }
 
+static int see_dead(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	struct wire in = wire_of(value);
+	struct site *s = arg;
+	char text[64];
+	struct record r;
+
+	to_text(key, text);
+	(void)wire_u64(&in);
+	record_init(&r);
+	CHECK(record_decode((struct ch_bytes){in.p, in.len}, &r, NULL) == 0);
+	for (size_t i = 0; i < r.n; i++) {
+		const struct version_known *k = known_find(s->w, &r.v[i].dot);
+
+		if (k && k->killed)
+			world_fail(s->w,
+				   "%s: '%s': a write came back that was "
+				   "written over: of type %d",
+				   s->name, text, (int)k->type);
+	}
+	record_release(&r);
+	return 0;
+}
+
 void ledger_judge(struct world *w)
 {
 	if (w->stores_lost)
 		return;
+	for (size_t i = 0; i < w->o.n_sites; i++) {
+		const struct ch_reader *r = store_reader(w->site[i].store);
+
+		CHECK(r->scan(r, COL_RECORD, ch_str(""), ch_str(""), see_dead,
+			      &w->site[i]) == 0);
+	}
 	for (const struct version_known *k = w->known; k; k = k->next)
-		if (!k->killed && !k->making && !is_held(w, k))
-			world_fail(w, "'%s': a version is lost", k->name);
+		if (!k->killed && !k->making && !k->lost && !is_held(w, k))
+			world_fail(w, "'%s': a write is lost: of type %d",
+				   k->name, (int)k->type);
 }

@@ -12,15 +12,19 @@
 
 #include "core/check.h"
 #include "core/rng.h"
+#include "core/wire.h"
 #include "tests/sim/world.h"
+
+#define OLD_MAX (sizeof(((struct world *)0)->old) / sizeof(struct strbuf))
 
 struct exchange {
 	struct exchange *next;
 	struct world *w;
 	uint64_t id, life, sent_ms;
 	size_t from, to;
-	bool over;     /* Its sender has heard how it went. */
-	size_t n_refs; /* Deliveries, and its time-out. */
+	char text[100]; /* For the diagram. */
+	bool over;      /* Its sender has heard how it went. */
+	size_t n_refs;  /* Deliveries, and its time-out. */
 	struct strbuf request;
 };
 
@@ -29,6 +33,7 @@ struct delivery {
 	struct exchange *x;
 	uint64_t token, life; /* Of the receiver; 0: not there yet. */
 	bool waits;           /* For the receiver's answer. */
+	char text[100];       /* The answer's, for the diagram. */
 	struct strbuf answer;
 };
 
@@ -66,6 +71,8 @@ void network_release(struct world *w)
 		strbuf_release(&d->answer);
 		free(d);
 	}
+	for (size_t i = 0; i < OLD_MAX; i++)
+		strbuf_release(&w->old[i]);
 	while (w->exchanges) {
 		struct exchange *x = w->exchanges;
 
@@ -135,6 +142,7 @@ static void on_reset(struct world *w, void *arg)
 
 	if (!w->cut[d->x->to][d->x->from])
 		unsent(d->x, -ECONNRESET);
+	w->tally[TALLY_RESETS]++;
 	delivery_free(d);
 }
 
@@ -148,10 +156,14 @@ static void on_answer(struct world *w, void *arg)
 
 	if (x->over || s->life != x->life || !s->engine ||
 	    w->cut[x->to][x->from]) {
+		if (d->text[0])
+			world_note(w, x->to, x->from, "%s (too late)", d->text);
 		delivery_free(d);
 		return;
 	}
 	x->over = true;
+	if (d->text[0])
+		world_note(w, x->to, x->from, "%s", d->text);
 	it = calloc(1, sizeof(*it));
 	mem = malloc(d->answer.len + 1);
 	CHECK(it && mem);
@@ -178,9 +190,15 @@ static void on_arrival(struct world *w, void *arg)
 	char *mem;
 
 	if (w->cut[x->from][x->to] || happens(w, w->o.loss)) {
+		if (x->text[0])
+			world_note(w, x->from, x->to, "%s (LOST)", x->text);
+		w->tally[TALLY_LOST]++;
 		delivery_free(d); /* Silence: its time-out tells. */
 		return;
 	}
+	if (x->text[0])
+		world_note(w, x->from, x->to, "%s%s", x->text,
+			   s->engine ? "" : " (down)");
 	if (!s->engine) {
 		world_schedule(w, w->now + 1, x->from, on_reset, d);
 		return;
@@ -215,11 +233,13 @@ static void deliver(struct exchange *x, uint64_t at_ms)
 	world_schedule(x->w, at_ms, x->to, on_arrival, d);
 }
 
-static const char *const frame_word[] = {"hello", "batch", "ack",
-					 "beat",  "want",  "chunk", "ask"};
+static const char *const frame_word[] = {"hello", "batch", "ack", "beat",
+					 "want",  "chunk", "ask"};
 
+/* @text: for the diagram; empty where there is nothing but a heartbeat. */
 static void trace_message(struct site *s, const struct site *to,
-			  const char *how, const struct ch_message *msg)
+			  const char *how, const struct ch_message *msg,
+			  char text[100])
 {
 	char line[200] = "";
 	size_t n = 0, chunks = 0;
@@ -258,6 +278,7 @@ static void trace_message(struct site *s, const struct site *to,
 		}
 		n += (size_t)k;
 	}
+	(void)snprintf(text, 100, "%.99s", n ? line + 1 : "");
 	if (n)
 		world_trace(s->w, s, "%s %s:%s", how, to->name, line);
 }
@@ -275,6 +296,37 @@ static struct ch_bytes item_name(const struct ch_item *item, struct record *r)
 	return ch_str("");
 }
 
+/* What is acknowledged is durable here, its number with it. */
+static void audit_ack(struct site *s, size_t to, const struct ch_frame *f)
+{
+	const struct ch_reader *reader = store_reader(s->store);
+	const struct ch_id *peer = &s->w->site[to].id;
+	struct strbuf value = STRBUF_INIT;
+	struct wire in;
+	uint32_t epoch;
+
+	s->w->tally[TALLY_STALE] += f->u.ack.status == ACK_STALE;
+	s->w->tally[TALLY_BODIES] += f->u.ack.status == ACK_BODIES;
+	if (f->u.ack.status != ACK_OK || s->w->stores_lost)
+		return;
+	if (reader->get(reader, COL_PEER, (struct ch_bytes){peer->b, 16},
+			&value) < 0) {
+		world_fail(s->w, "%s acknowledges a batch and has no cursor",
+			   s->name);
+		return;
+	}
+	in = wire_of(strbuf_bytes(&value));
+	epoch = wire_u32(&in);
+	if (epoch < f->u.ack.epoch ||
+	    (epoch == f->u.ack.epoch && wire_u32(&in) == f->u.ack.nonce &&
+	     wire_u64(&in) < f->u.ack.no))
+		world_fail(s->w,
+			   "%s acknowledges a batch that its cursor has "
+			   "not reached",
+			   s->name);
+	strbuf_release(&value);
+}
+
 /* Nobody is sent what he does not hold, and never held. */
 static void audit(struct site *s, size_t to, const struct ch_message *msg)
 {
@@ -283,6 +335,8 @@ static void audit(struct site *s, size_t to, const struct ch_message *msg)
 	for (size_t i = 0; i < msg->n; i++) {
 		const struct ch_frame *f = &msg->v[i];
 
+		if (f->type == FRAME_ACK)
+			audit_ack(s, to, f);
 		if (f->type != FRAME_BATCH)
 			continue;
 		for (size_t k = 0; k < f->u.batch.n; k++) {
@@ -320,10 +374,91 @@ static bool encode(struct site *s, const struct ch_message *msg,
 	if (rc < 0)
 		world_fail(s->w, "%s makes a message that cannot be sent: %d",
 			   s->name, rc);
-	s->w->messages++;
-	s->w->bytes += out->len;
+	s->w->tally[TALLY_MESSAGES]++;
 	world_digest(s->w, out->buf, out->len);
 	return rc == 0;
+}
+
+/* When what @from sends now is at @to. */
+static uint64_t arrival_ms(struct world *w, size_t from, size_t to)
+{
+	uint64_t at_ms = w->now + delay(w);
+
+	return at_ms < w->clog_ms[from][to] ? w->clog_ms[from][to] : at_ms;
+}
+
+/* Keep some requests that carry a batch. */
+static void remember(const struct exchange *x, const struct ch_message *msg)
+{
+	struct world *w = x->w;
+	size_t at = w->n_old % OLD_MAX;
+	bool any = false;
+
+	for (size_t i = 0; i < msg->n; i++)
+		any |= msg->v[i].type == FRAME_BATCH;
+	if (!any || x->request.len > 10000 || rng_below(&w->rng_net, 2))
+		return;
+	w->n_old++;
+	strbuf_reset(&w->old[at]);
+	strbuf_add(&w->old[at], x->request.buf, x->request.len);
+	w->old_from[at] = x->from;
+	w->old_to[at] = x->to;
+}
+
+/* What a machine would say of its resources that has the key and the store of
+ * another. Reports alone: an old record would be taken back by a site that has
+ * forgotten it, until the two are found out. */
+static void encode_cloned(struct ch_bytes request, struct strbuf *out)
+{
+	struct codec_message msg = {0};
+	struct ch_item item[MSG_ITEMS_MAX];
+	struct ch_frame *v;
+	size_t n = 0;
+
+	CHECK(codec_decode(request, &msg, NULL) == 0);
+	v = calloc(msg.msg.n, sizeof(*v));
+	CHECK(v);
+	memcpy(v, msg.msg.v, msg.msg.n * sizeof(*v));
+	for (size_t i = 0; i < msg.msg.n; i++) {
+		if (v[i].type != FRAME_BATCH)
+			continue;
+		for (size_t k = 0; k < v[i].u.batch.n; k++)
+			if (v[i].u.batch.v[k].kind == ITEM_REPORT)
+				item[n++] = v[i].u.batch.v[k];
+		v[i].u.batch.nonce++;
+		v[i].u.batch.v = item;
+		v[i].u.batch.n = n;
+	}
+	CHECK(codec_encode(&(struct ch_message){v, msg.msg.n}, out) == 0);
+	free(v);
+	codec_release(&msg);
+}
+
+void network_replay(struct world *w, size_t which, bool cloned)
+{
+	size_t at = w->n_old ? which % (w->n_old < OLD_MAX ? w->n_old : OLD_MAX)
+			     : 0;
+	struct exchange *x;
+
+	if (!w->n_old)
+		return;
+	x = calloc(1, sizeof(*x));
+	CHECK(x);
+	x->w = w;
+	x->from = w->old_from[at];
+	x->to = w->old_to[at];
+	x->over = true; /* Nobody waits for the answer. */
+	(void)snprintf(x->text, sizeof(x->text), "%s",
+		       cloned ? "batch again, of a clone" : "batch again");
+	strbuf_init(&x->request);
+	if (cloned)
+		encode_cloned(strbuf_bytes(&w->old[at]), &x->request);
+	else
+		strbuf_add(&x->request, w->old[at].buf, w->old[at].len);
+	x->next = w->exchanges;
+	w->exchanges = x;
+	w->tally[TALLY_REPLAYS]++;
+	deliver(x, w->now + 1);
 }
 
 static void send_one(struct site *s, const struct ch_send *send)
@@ -352,11 +487,18 @@ static void send_one(struct site *s, const struct ch_send *send)
 	if (to == w->o.n_sites || strcmp(w->site[to].name, send->name) != 0)
 		return; /* Nobody of that name answers there. */
 	x->to = to;
-	trace_message(s, &w->site[to], "to", &send->msg);
+	trace_message(s, &w->site[to], "to", &send->msg, x->text);
 	audit(s, to, &send->msg);
-	deliver(x, w->now + delay(w));
-	if (happens(w, w->o.twice))
-		deliver(x, w->now + 10 * delay(w));
+	remember(x, &send->msg);
+	deliver(x, arrival_ms(w, s->no, to));
+	if (happens(w, w->o.twice)) {
+		uint64_t late_ms = 10 * delay(w);
+
+		if (w->o.late_ms)
+			late_ms = rng_below(&w->rng_net, w->o.late_ms);
+		deliver(x, w->now + late_ms);
+		w->tally[TALLY_TWICE]++;
+	}
 }
 
 static struct delivery *find_delivery(struct world *w, uint64_t token)
@@ -391,12 +533,21 @@ static void reply_one(struct site *s, const struct ch_reply *reply)
 	}
 	if (!encode(s, &reply->msg, &d->answer))
 		return;
-	trace_message(s, &w->site[d->x->from], "answers", &reply->msg);
+	trace_message(s, &w->site[d->x->from], "answers", &reply->msg, d->text);
 	audit(s, d->x->from, &reply->msg);
-	if (happens(w, w->o.loss))
+	if (happens(w, w->o.loss)) {
+		if (d->text[0])
+			world_note(w, s->no, d->x->from, "%s (LOST)", d->text);
+		w->tally[TALLY_LOST]++;
 		delivery_free(d);
-	else
-		world_schedule(w, w->now + delay(w), d->x->from, on_answer, d);
+	} else if (happens(w, w->o.resets)) {
+		if (d->text[0])
+			world_note(w, s->no, d->x->from, "%s (RESET)", d->text);
+		world_schedule(w, w->now + delay(w), d->x->from, on_reset, d);
+	} else {
+		world_schedule(w, arrival_ms(w, s->no, d->x->from), d->x->from,
+			       on_answer, d);
+	}
 }
 
 void network_let_out(struct site *s)

@@ -61,6 +61,7 @@ static void thing_set(struct site *s, const struct work *x,
 	t->len = bytes->len;
 	t->lineage = x->lineage;
 	t->orphan = false;
+	t->unwanted_ms = 0;
 	t->tampered = false;
 }
 
@@ -122,6 +123,11 @@ static void check_removal(struct site *s, const struct work *x)
 	struct ch_bytes driver;
 	struct record r;
 
+	const struct thing *t = platform_find(s, x->driver, x->name);
+
+	if (t && t->unwanted_ms && s->w->now < t->unwanted_ms + s->cfg.grace_ms)
+		world_fail(s->w, "%s removes '%s' before its grace is over",
+			   s->name, x->name);
 	record_init(&r);
 	driver = ch_str(s->cfg.driver_default);
 	if (ledger_stored(s, ch_str(x->name), &r) < 0)
@@ -133,6 +139,20 @@ static void check_removal(struct site *s, const struct work *x)
 	    resource_has_lineage(&r, &x->lineage) &&
 	    ch_bytes_equal(driver, ch_str(x->driver)))
 		world_fail(s->w, "%s removes '%s', which should be there",
+			   s->name, x->name);
+	record_release(&r);
+}
+
+/* Of two resources under one name neither replaces the other. */
+static void check_apply(struct site *s, const struct work *x)
+{
+	struct record r;
+
+	record_init(&r);
+	if (ledger_stored(s, ch_str(x->name), &r) == 0 && resource_is_split(&r))
+		world_fail(s->w,
+			   "%s applies '%s' while two resources have "
+			   "that name",
 			   s->name, x->name);
 	record_release(&r);
 }
@@ -241,6 +261,10 @@ static void on_done(struct world *w, void *arg)
 	}
 	carry_out(s, x);
 	prove(s, x);
+	w->tally[TALLY_JOBS]++;
+	w->tally[TALLY_JOB_FAILS] += x->ran.err < 0;
+	world_note(w, s->no, s->no, "driver: %s %s%s%s", word[x->verb], x->name,
+		   x->ran.err ? " FAILS" : "", x->ran.healthy ? "" : " (ails)");
 	world_trace(w, s, "%s %s: %d %s", word[x->verb], x->name, x->ran.err,
 		    x->message);
 	it = calloc(1, sizeof(*it));
@@ -286,6 +310,8 @@ static void begin(struct site *s, const struct ch_job *job)
 			   x->driver);
 	if (x->verb == CH_WITHDRAW)
 		check_removal(s, x);
+	else if (x->verb == CH_APPLY)
+		check_apply(s, x);
 	x->next = s->works;
 	s->works = x;
 	world_schedule(w, w->now + 1 + rng_below(&w->rng_job, w->o.job_ms),
@@ -323,6 +349,43 @@ void platform_release(struct site *s)
 		s->proofs = p->next;
 		free(p->name);
 		free(p);
+	}
+}
+
+static bool is_wanted(const struct site *s, const struct thing *t)
+{
+	const struct record *r = ledger_now(s, ch_str(t->name));
+	struct ch_bytes driver;
+	struct desired d;
+
+	if (!r)
+		return false;
+	driver = resource_driver(r);
+	if (!driver.len)
+		driver = ch_str(s->cfg.driver_default);
+	resource_desired(r, &s->id, &d);
+	return d.any && resource_has_lineage(r, &t->lineage) &&
+	       ch_bytes_equal(driver, ch_str(t->driver));
+}
+
+/* While a job is at it, nothing is decided about it. */
+static bool is_at_work(const struct site *s, const char *name)
+{
+	for (const struct work *x = s->works; x; x = x->next)
+		if (!x->dead && strcmp(x->name, name) == 0)
+			return true;
+	return false;
+}
+
+void platform_wanted(struct site *s)
+{
+	for (struct thing *t = s->things; t; t = t->next) {
+		if (is_at_work(s, t->name))
+			continue;
+		if (is_wanted(s, t))
+			t->unwanted_ms = 0;
+		else if (!t->unwanted_ms)
+			t->unwanted_ms = s->w->now;
 	}
 }
 

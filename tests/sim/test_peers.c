@@ -445,12 +445,12 @@ static void damaged_body(void **state)
 		       gone ? NULL : &bad);
 		assert_int_equal(add(w, A, "web", "paris"), 0);
 		world_run(w, 5000);
-		messages = w->messages;
+		messages = w->tally[TALLY_MESSAGES];
 		world_run(w, 60000);
 		good(w);
 		/* Its beats are some 240 of them; without a pause there would
 		 * be thousands more. */
-		assert_true(w->messages - messages < 500);
+		assert_true(w->tally[TALLY_MESSAGES] - messages < 500);
 		assert_int_equal(versions(w, B, "web"), 0);
 		meddle(&w->site[A], COL_BODY, strbuf_bytes(&key), &good_one);
 		then = w->now;
