@@ -528,7 +528,7 @@ void deed_do(struct world *w, const struct deed *d, unsigned int big)
 				((int64_t)draw(&x, 20) - 10) * 31536000000);
 		break;
 	case DEED_REPLAY:
-		network_replay(w, d->other, draw(&x, 2));
+		network_replay(w, d->other);
 		break;
 	case DEED_N:
 		break;

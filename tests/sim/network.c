@@ -405,36 +405,7 @@ static void remember(const struct exchange *x, const struct ch_message *msg)
 	w->old_to[at] = x->to;
 }
 
-/* What a machine would say of its resources that has the key and the store of
- * another. Reports alone: an old record would be taken back by a site that has
- * forgotten it, until the two are found out. */
-static void encode_cloned(struct ch_bytes request, struct strbuf *out)
-{
-	struct codec_message msg = {0};
-	struct ch_item item[MSG_ITEMS_MAX];
-	struct ch_frame *v;
-	size_t n = 0;
-
-	CHECK(codec_decode(request, &msg, NULL) == 0);
-	v = calloc(msg.msg.n, sizeof(*v));
-	CHECK(v);
-	memcpy(v, msg.msg.v, msg.msg.n * sizeof(*v));
-	for (size_t i = 0; i < msg.msg.n; i++) {
-		if (v[i].type != FRAME_BATCH)
-			continue;
-		for (size_t k = 0; k < v[i].u.batch.n; k++)
-			if (v[i].u.batch.v[k].kind == ITEM_REPORT)
-				item[n++] = v[i].u.batch.v[k];
-		v[i].u.batch.nonce++;
-		v[i].u.batch.v = item;
-		v[i].u.batch.n = n;
-	}
-	CHECK(codec_encode(&(struct ch_message){v, msg.msg.n}, out) == 0);
-	free(v);
-	codec_release(&msg);
-}
-
-void network_replay(struct world *w, size_t which, bool cloned)
+void network_replay(struct world *w, size_t which)
 {
 	size_t at = w->n_old ? which % (w->n_old < OLD_MAX ? w->n_old : OLD_MAX)
 			     : 0;
@@ -448,13 +419,9 @@ void network_replay(struct world *w, size_t which, bool cloned)
 	x->from = w->old_from[at];
 	x->to = w->old_to[at];
 	x->over = true; /* Nobody waits for the answer. */
-	(void)snprintf(x->text, sizeof(x->text), "%s",
-		       cloned ? "batch again, of a clone" : "batch again");
+	(void)snprintf(x->text, sizeof(x->text), "batch again");
 	strbuf_init(&x->request);
-	if (cloned)
-		encode_cloned(strbuf_bytes(&w->old[at]), &x->request);
-	else
-		strbuf_add(&x->request, w->old[at].buf, w->old[at].len);
+	strbuf_add(&x->request, w->old[at].buf, w->old[at].len);
 	x->next = w->exchanges;
 	w->exchanges = x;
 	w->tally[TALLY_REPLAYS]++;

@@ -58,10 +58,10 @@ static void settle(struct world *w, const struct script *s)
 			world_start(w, i);
 		become_quiet(w);
 	}
-	/* A machine that was cloned wakes up, and says what it had to say. */
+	/* Somebody had kept what was said. */
 	if (s->replays && !w->failed) {
 		for (size_t i = 0; i < 8; i++)
-			network_replay(w, i, true);
+			network_replay(w, i);
 		world_run(w, 100);
 		become_quiet(w);
 	}

@@ -289,9 +289,8 @@ void network_inject(struct world *w, size_t to, const struct ch_from *from,
 		    const struct ch_message *msg);
 /* The HTTP status that the last one injected got; 0: none yet. */
 unsigned int network_injected(const struct world *w);
-/* Send an earlier request again: as it was, or its batch as that of a machine
- * that was cloned from its sender. */
-void network_replay(struct world *w, size_t which, bool cloned);
+/* Send an earlier request again. */
+void network_replay(struct world *w, size_t which);
 
 /* platform.c */
 void platform_let_out(struct site *s);
