@@ -1,2 +1,2 @@
 # the cursor is not in the batch with the data
-/^static int store_cursor/,/^}/ s/if (rc == 0)$/if (rc == 0 \&\& !p->got_no)/
+/^int member_cursor/,/^}/ s/^\tif (rc == 0)$/\tif (rc == 0 \&\& !p->got_no)/
