@@ -1,2 +1,2 @@
 # acknowledged before it is synced
-/^static int lay/,/^}/ s/if (col != COL_LIVE)/if (col == COL_JOB)/
+/^int db_put(/,/^}/ s/durable |= col != COL_LIVE;/durable |= col == COL_JOB;/
