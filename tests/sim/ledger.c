@@ -782,7 +782,7 @@ static int see_dead(void *arg, struct ch_bytes key, struct ch_bytes value)
 	for (size_t i = 0; i < r.n; i++) {
 		const struct version_known *k = known_find(s->w, &r.v[i].dot);
 
-		if (k && k->killed)
+		if (k && k->killed && k->type == ENTRY_SPEC)
 			world_fail(s->w,
 				   "%s: '%s': a write came back that was "
 				   "written over: of type %d",
