@@ -67,6 +67,7 @@ end_of() { # PID -- its exit status, within a minute; in $rc
 # Ctrl-C reaches all that is in the foreground.
 interrupt_at() { # TEXT [SIGNAL [SCRIPT]]
 	echo "# at: $1"
+	rm -f "$W/out" # What the one before said is not what this one says.
 	begin "${3:-demo}" "$W/out"
 	wait_for 30 said "$W/out" "$1"
 	kill -"${2:-INT}" -- "-$PID"
