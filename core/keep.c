@@ -93,12 +93,14 @@ struct pusher {
 	uint64_t old_seq, seq;
 	const struct ch_id *from;
 	bool differs;  /* We know more than they sent. */
+	bool corrects; /* Such that it does not hold it any more. */
 	bool arrived;  /* We take a part that we did not. */
 	bool only_old; /* Sites that the new record names were seen. */
 	/* Our report: where its entries stand, and whether they must stand
 	 * behind the record's again. */
 	uint64_t report_seq, again_seq;
 	bool again;
+	bool silent; /* Nobody is told. */
 };
 
 /* A site that is in is told of it and says how it goes; a witness is told. */
@@ -171,7 +173,8 @@ static int push_to(void *arg, const struct resource_site *s)
 	else if (id_cmp(&s->id, p->from) == 0)
 		need = p->differs;
 	else
-		need = p->arrived || arrives(p, &s->id) || relays(p, &s->id) ||
+		need = p->arrived || p->corrects || arrives(p, &s->id) ||
+		       relays(p, &s->id) ||
 		       !resource_is_holder(p->theirs, &s->id);
 	if (!need && p->old)
 		rc = outbox_has(e, &s->id, p->old_seq);
@@ -205,7 +208,7 @@ static int part_from(void *arg, const struct resource_site *s)
 	if (rc == 0)
 		rc = db_del(e, COL_REPORT, strbuf_bytes(&key));
 	strbuf_release(&key);
-	if (rc < 0 || resource_is_holder(p->r, &s->id))
+	if (rc < 0 || p->silent || resource_is_holder(p->r, &s->id))
 		return rc;
 	rc = outbox_del(e, &s->id, p->report_seq);
 	if (rc < 0)
@@ -238,13 +241,13 @@ static int report_to(void *arg, const struct resource_site *s)
 }
 
 /* Who sent it holds it, as he thinks; as we know it, he does not: he hears of
- * that, or what he has would never go. */
+ * that, or what he has would never go. So do all others, to whom he perhaps
+ * told the same, and who do not hear from him that he goes. */
 static int correct(struct pusher *p)
 {
 	int rc;
 
-	if (!p->from || !p->differs || resource_is_holder(p->r, p->from) ||
-	    !resource_is_holder(p->theirs, p->from))
+	if (!p->corrects)
 		return 0;
 	rc = outbox_has(p->e, p->from, p->seq);
 	return rc ? (rc < 0 ? rc : 0)
@@ -724,14 +727,19 @@ static int save(struct ch_engine *e, struct record *r, const struct record *old,
 
 	CHECK(!from == !theirs);
 	p.differs = theirs && !record_equal(r, theirs);
+	p.corrects = p.differs && !resource_is_holder(r, from) &&
+		     resource_is_holder(theirs, from);
 	p.arrived = arrives(&p, &e->cfg.self);
 	rc = trash_fill(e, r, old);
 	if (rc == 0)
 		rc = move_count(e, old && resource_is_there(old), is);
 	if (rc == 0)
 		rc = announce(e, r, old);
+	p.silent = !confirmed;
 	if (rc == 0 && confirmed)
 		rc = push(&p);
+	else if (rc == 0 && old)
+		rc = resource_sites(old, part_from, &p);
 	if (rc == 0) /* It looks whether the record may go, too. */
 		rc = plan_touch(e, r->name);
 	if (rc == 0 && old &&

@@ -173,6 +173,25 @@ static void two_that_only_dial(void **state)
 	world_free(w);
 }
 
+/* A witness that is told to go hears of it, also when more is written before
+ * that was said. */
+static void dropped_and_written_on(void **state)
+{
+	struct world *w = boot(2);
+
+	(void)state;
+	assert_int_equal(make(w, A, "web"), 0);
+	assert_int_equal(sites(w, A, "web", "paris\n"), 0);
+	assert_int_equal(spec(w, A, "web", "a: 1\n"), 0);
+	sees_state(w, A, "web", B, "ready");
+	world_cut(w, A, B, true);
+	assert_int_equal(sites(w, B, "web", "paris\n!+nantes\n"), 0);
+	assert_int_equal(spec(w, B, "web", "a: 2\n"), 0);
+	world_cut(w, A, B, false);
+	sees(w, A, VIEW_STATE, "web", NULL, NULL);
+	end(w);
+}
+
 static void heartbeats(void **state)
 {
 	struct world *w = boot(3);
@@ -1021,6 +1040,7 @@ int main(void)
 		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(site_without_address),
 		cmocka_unit_test(two_that_only_dial),
+		cmocka_unit_test(dropped_and_written_on),
 		cmocka_unit_test(heartbeats),
 		cmocka_unit_test(learned_from_another),
 		cmocka_unit_test(refused),
