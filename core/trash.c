@@ -66,7 +66,9 @@ int trash_put(struct ch_engine *e, const struct record *r,
 	strbuf_add_char(&who, '\0');
 	strbuf_add(&who, name.buf, name.len);
 	rc = name.bad || value.bad || who.bad ? -ENOMEM : 0;
-	if (rc == 0)
+	if (rc == 0) /* Of a site that gave a number twice: the last. */
+		rc = trash_drop(e, strbuf_bytes(&name));
+	if (rc == 0 || rc == -ENOENT)
 		rc = db_put(e, COL_TRASH, strbuf_bytes(&name),
 			    strbuf_bytes(&value));
 	if (rc == 0)
