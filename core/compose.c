@@ -71,13 +71,12 @@ void compose_hello(struct compose *b, uint32_t poll_ms)
 		f->u.hello.your_nonce = b->p->nonce;
 		f->u.hello.known = b->p->prev;
 		if (b->p->is_lower) /* More than it can remember. */
-			f->u.hello.known = (struct ch_life){b->p->acker_epoch,
-							    b->p->acker_nonce,
-							    INT64_MAX};
+			f->u.hello.known =
+				(struct ch_life){b->p->acker_epoch,
+						 b->p->acker_nonce, INT64_MAX};
 		if (b->p->is_behind)
-			f->u.hello.known = (struct ch_life){b->p->epoch,
-							    b->p->nonce,
-							    b->p->seen_seq};
+			f->u.hello.known = (struct ch_life){
+				b->p->epoch, b->p->nonce, b->p->seen_seq};
 	}
 }
 
@@ -240,8 +239,8 @@ static int item_bytes(struct compose *b, const struct out_item *item,
 	       b->chunk_bytes + b->item_bytes + value.len > BYTES_MAX;
 	if (rc == 0) {
 		w = wire_of(strbuf_bytes(&value));
-		if (wire_u64(&w) != item->seq) {
-			rc = -ENOENT;
+		if (wire_u64(&w) != item->seq || item->seq < e->rejoin_floor) {
+			rc = -ENOENT; /* Or it is unconfirmed by now. */
 		} else if (full) {
 			rc = 1;
 		} else {
@@ -331,7 +330,7 @@ static int add_batch(struct compose *b)
 	struct ch_item *v;
 	struct ch_frame *f;
 	struct out_item *mark = NULL;
-	bool gone = false;
+	bool gone = false, fresh = false;
 	size_t n = 0, i;
 
 	v = arena_alloc(e->u->arena, MSG_ITEMS_MAX * sizeof(*v));
@@ -348,8 +347,10 @@ static int add_batch(struct compose *b)
 			continue;
 		}
 		if (plan_is_fresh(
-			    e, (struct ch_bytes){item->name, item->name_len}))
+			    e, (struct ch_bytes){item->name, item->name_len})) {
+			fresh = true;
 			continue;
+		}
 		rc = item_bytes(b, item, &v[n]);
 		if (rc == 2)
 			break;
@@ -364,13 +365,26 @@ static int add_batch(struct compose *b)
 	}
 	/* What changed since a mark was put there stands behind it: all that
 	 * comes first. */
-	if (mark && i == p->n_queue && !p->more && n < MSG_ITEMS_MAX) {
+	if (mark && i == p->n_queue && !p->more && !fresh &&
+	    n < MSG_ITEMS_MAX) {
 		int rc = item_bytes(b, mark, &v[n]);
 
 		if (rc < 0)
 			return rc;
 		n++;
 		mark->flying = true;
+	} else if (mark && p->more && n == 0) {
+		/* It is all that is left in the window: it goes behind what
+		 * the window has not. */
+		int rc = outbox_put(
+			e, &p->id, OUT_MARK,
+			(struct ch_bytes){mark->name, mark->name_len},
+			mark->seq, outbox_next(e));
+
+		if (rc < 0)
+			return rc;
+		mark->flying = true;
+		gone = true;
 	}
 	if (n == 0) {
 		if (gone)
@@ -410,7 +424,8 @@ int compose_news(struct compose *b)
 	if (rc < 0)
 		return rc;
 	any |= b->chunk_bytes > 0;
-	if (rc == 0 && !p->flying) {
+	/* It may know better what we are about to tell: see rejoin.c. */
+	if (rc == 0 && !p->flying && p->is_vetted) {
 		rc = add_batch(b);
 		if (rc < 0)
 			return rc;
@@ -527,7 +542,7 @@ int compose_held(struct ch_engine *e, struct peer *p, bool even_if_empty)
 
 static bool has_something(const struct peer *p)
 {
-	return p->n_wants || (p->n_queue && !p->flying);
+	return p->n_wants || (p->n_queue && !p->flying && p->is_vetted);
 }
 
 static int pump_one(struct ch_engine *e, struct peer *p)

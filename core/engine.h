@@ -106,6 +106,8 @@ struct ch_engine {
 	uint32_t amnesia;      /* Lives before this one are incomplete; 0. */
 	uint32_t reborn;       /* This engine ends; the next life, at least. */
 	uint64_t rejoin_floor; /* Records stored before are unconfirmed; 0. */
+	uint32_t rejoin_whole; /* What we wrote since this life is not old. */
+	size_t rejoin_strangers; /* Holders that we have never heard of. */
 	uint8_t rejoin_round;
 
 	struct waiter *waiters;
@@ -350,12 +352,21 @@ int rejoin_start(struct ch_engine *e);
 int rejoin_tick(struct ch_engine *e);
 /* Our life, and the last dot of it, are noted in the store. */
 int rejoin_note_life(struct ch_engine *e);
+/* A site is known that was not. */
+int rejoin_met(struct ch_engine *e);
 /* May what is stored of @name, at @seq, neither be sent nor put in force? */
 bool rejoin_is_unconfirmed(struct ch_engine *e, struct ch_bytes name,
 			   uint64_t seq, int *ret_rc);
 /* An unconfirmed record is about to change: keep what it had seen. */
 int rejoin_keep_clock(struct ch_engine *e, const struct record *old,
 		      uint64_t seq);
+/* An unconfirmed record is @r now, as others say: perhaps it names sites that
+ * it did not when it was restored. */
+int rejoin_named(struct ch_engine *e, const struct record *r);
+/* Should nobody else hold @old, an unconfirmed record? What a user makes of it
+ * is confirmed. 1, 0, below. */
+int rejoin_is_alone(struct ch_engine *e, const struct record *old,
+		    uint64_t seq);
 /* @p's record was joined with ours. */
 int rejoin_taken(struct ch_engine *e, const struct peer *p,
 		 const struct record *theirs);

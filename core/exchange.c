@@ -117,8 +117,8 @@ struct taker {
 	struct ch_want *missing;
 	size_t n_missing;
 	bool incomplete; /* Of the record at hand. */
-	bool full;	 /* Some record did not fit. */
-	bool crowded;	 /* Some body did not. */
+	bool full;       /* Some record did not fit. */
+	bool crowded;    /* Some body did not. */
 	uint32_t retry_ms;
 	/* Bodies that the records of the message name, once that was asked. */
 	const struct ch_message *msg;
@@ -378,8 +378,9 @@ static void ask(struct taker *t, uint8_t *status)
 	}
 	if (t->crowded || !parcel_fits(p, CHUNK_LEN)) {
 		if (may_say(e, p))
-			refuse(e, p, "more bodies than may come before what "
-				     "needs them");
+			refuse(e, p,
+			       "more bodies than may come before what "
+			       "needs them");
 		t->n_missing = 0;
 		t->retry_ms = ASK_MAX_MS;
 		*status = ACK_FULL;
@@ -401,6 +402,21 @@ static void ask(struct taker *t, uint8_t *status)
 	p->n_asked = t->n_missing;
 }
 
+/*
+ * Is it for an earlier life of ours, or a later one, that we know nothing of?
+ * What we had then may be lost: its sender hears first how much we have. (One
+ * that does not know of lives says nothing.)
+ */
+static bool is_for_another(const struct ch_engine *e,
+			   const struct ch_message *msg)
+{
+	const struct ch_frame *hello = &msg->v[0];
+
+	return hello->u.hello.your_epoch &&
+	       (hello->u.hello.your_epoch != e->me.epoch ||
+		hello->u.hello.your_nonce != e->me.nonce);
+}
+
 static bool is_stale(const struct peer *p, const struct ch_frame *f)
 {
 	if (p->is_behind) /* It must take a later life first. */
@@ -420,6 +436,10 @@ static int take_batch(struct taker *t, const struct ch_frame *f,
 		*ret_status = ACK_STALE;
 		return 0;
 	}
+	if (is_for_another(t->e, t->msg)) {
+		*ret_status = ACK_BUSY;
+		return 0;
+	}
 	for (size_t i = 0; rc == 0 && i < f->u.batch.n; i++) {
 		const struct ch_item *item = &f->u.batch.v[i];
 
@@ -431,8 +451,8 @@ static int take_batch(struct taker *t, const struct ch_frame *f,
 			rc = rejoin_mark(t->e, t->p, item->bytes);
 	}
 	if (rc == 0)
-		rc = move_cursor(t->e, t->p, f->u.batch.epoch,
-				 f->u.batch.nonce, f->u.batch.no);
+		rc = move_cursor(t->e, t->p, f->u.batch.epoch, f->u.batch.nonce,
+				 f->u.batch.no);
 	*ret_status = t->n_missing ? ACK_BODIES : t->full ? ACK_FULL : ACK_OK;
 	ask(t, ret_status);
 	return rc;
@@ -456,7 +476,7 @@ int exchange_fence(struct ch_engine *e)
 		      p->sent_no <= p->got_no)))
 			continue;
 		rc = move_cursor(e, p, p->sent_epoch, p->sent_nonce,
-				  p->sent_no);
+				 p->sent_no);
 		if (rc < 0)
 			return rc;
 	}
@@ -669,6 +689,8 @@ static int identify(struct ch_engine *e, const struct ch_from *from,
 		update_notice(e, "joined", ch_str(""), from->name, NULL,
 			      ch_str(""), "%s", "");
 		rc = member_store(e, p);
+		if (rc == 0)
+			rc = rejoin_met(e);
 	}
 	if (rc == 0)
 		rc = member_heard(e, p);

@@ -764,8 +764,15 @@ int keep_save(struct ch_engine *e, struct record *r, const struct record *old,
 	int rc = 0;
 
 	unconfirmed = old && rejoin_is_unconfirmed(e, r->name, old_seq, &rc);
+	if (rc == 0 && unconfirmed && !from) {
+		rc = rejoin_is_alone(e, old, old_seq);
+		unconfirmed = rc == 0;
+		rc = rc < 0 ? rc : 0;
+	}
 	if (rc == 0 && unconfirmed)
 		rc = rejoin_keep_clock(e, old, old_seq);
+	if (rc == 0 && unconfirmed && from)
+		rc = rejoin_named(e, r);
 	return rc < 0 ? rc
 		      : save(e, r, old, old_seq, from, theirs, !unconfirmed);
 }

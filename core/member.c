@@ -513,7 +513,11 @@ static int see_life(struct ch_engine *e, struct peer *p, uint32_t epoch,
 	p->is_behind = p->epoch >= epoch;
 	if (p->is_behind)
 		return 0;
-	p->prev = (struct ch_life){p->epoch, p->nonce, p->seen_seq};
+	/* A life that sent nothing has perhaps not heard yet what we know of the
+	 * one before: that is what the next one is told. What we sent it, and
+	 * it lost, is seen by has_less(). */
+	if (p->seen_seq || !p->prev.epoch)
+		p->prev = (struct ch_life){p->epoch, p->nonce, p->seen_seq};
 	p->epoch = epoch;
 	p->nonce = nonce;
 	p->seen_seq = 0;
@@ -624,6 +628,8 @@ static int news_of_one(struct ch_engine *e, const struct ch_member_news *news)
 		rc = member_store(e, p);
 		if (rc == 0)
 			rc = member_show(e, p);
+		if (rc == 0)
+			rc = rejoin_met(e);
 	} else if (!p->heard_ms && news->address[0] &&
 		   (strcmp(p->said, news->address) != 0 ||
 		    (!p->address_by_hand &&

@@ -15,7 +15,8 @@
  * of a deletion is known here, or nowhere. A record is confirmed once a site,
  * in its second answer, holds a version that this record had seen when it was
  * restored: then the same life of the resource goes on. What nobody else knows
- * any more is set aside in .trash, from where a person may bring it back.
+ * any more is set aside in .trash, from where a person may bring it back; but
+ * what was written here since it was restored stays.
  * Where nobody else should hold it, or all who should were restored
  * themselves, nobody can know better: it stays.
  *
@@ -29,7 +30,8 @@
  *
  * In COL_SYS: "restored" u64, not 0: whoever opened the store found it older
  * than it was; "amnesia" the life since which all earlier ones are known to be
- * incomplete; "rejoin" the sequence below which records are unconfirmed;
+ * incomplete; "whole" the life since which nothing of this store was lost;
+ * "rejoin" the sequence below which records are unconfirmed;
  * "unconfirmed/NAME" the clock that a record had when it was restored, once
  * it has changed since; "life/EPOCH" a life's nonce and last dot.
  */
@@ -41,6 +43,8 @@
 #include "core/wire.h"
 
 #define ANSWER_STEP 512 /* Records looked at in a round, for an answer. */
+#define REBORN_STEP 16  /* Lives that one site knows of, and another not. */
+#define TRASH_STEP 100  /* Deletions in a life. */
 
 static void key_life(struct strbuf *sb, uint32_t epoch)
 {
@@ -133,20 +137,43 @@ bool rejoin_is_unconfirmed(struct ch_engine *e, struct ch_bytes name,
 	return rc == 0;
 }
 
+/* What @r, unchanged so far, had seen when it was restored: not what we wrote
+ * since then. */
+static int old_clock(const struct ch_engine *e, const struct record *r,
+		     struct vv *ret_clock)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < r->clock.n; i++) {
+		const struct vv_entry *x = &r->clock.v[i];
+
+		if (x->actor.epoch < e->rejoin_whole ||
+		    id_cmp(&x->actor.site, &e->cfg.self) != 0)
+			rc = vv_add(ret_clock, &x->actor, x->seq);
+	}
+	return rc;
+}
+
 int rejoin_keep_clock(struct ch_engine *e, const struct record *old,
 		      uint64_t seq)
 {
 	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	struct vv clock;
 	int rc;
 
 	if (!e->rejoin_floor || seq >= e->rejoin_floor)
 		return 0;
+	vv_init(&clock);
 	key_unconfirmed(&key, old->name);
-	vv_encode(&old->clock, &value);
-	rc = key.bad || value.bad ? -ENOMEM : 0;
+	rc = old_clock(e, old, &clock);
+	if (rc == 0)
+		vv_encode(&clock, &value);
+	if (rc == 0)
+		rc = key.bad || value.bad ? -ENOMEM : 0;
 	if (rc == 0)
 		rc = db_put(e, COL_SYS, strbuf_bytes(&key),
 			    strbuf_bytes(&value));
+	vv_release(&clock);
 	strbuf_release(&value);
 	strbuf_release(&key);
 	return rc;
@@ -170,7 +197,7 @@ static int restored_clock(struct ch_engine *e, const struct record *r,
 		if (rc == -EPROTO)
 			rc = -EIO;
 	} else if (rc == -ENOENT) {
-		rc = vv_join(ret_clock, &r->clock);
+		rc = old_clock(e, r, ret_clock);
 	}
 	strbuf_release(&value);
 	strbuf_release(&key);
@@ -199,17 +226,27 @@ static int drop_out(void *arg, struct ch_bytes key, struct ch_bytes value)
 }
 
 /* All that is stored is unconfirmed from here on. @life: all before it are
- * incomplete. */
-static int begin(struct ch_engine *e, uint32_t life)
+ * incomplete; from @whole on, what this store has of them is not old. */
+static int begin(struct ch_engine *e, uint32_t life, uint32_t whole)
 {
+	uint64_t trash = 0;
 	int rc;
 
 	e->amnesia = life;
+	e->rejoin_whole = whole;
 	e->rejoin_floor = outbox_next(e);
 	e->rejoin_round = 1;
 	rc = db_put_u64(e, COL_SYS, "amnesia", life);
 	if (rc == 0)
 		rc = db_put_u64(e, COL_SYS, "rejoin", e->rejoin_floor);
+	if (rc == 0)
+		rc = db_put_u64(e, COL_SYS, "whole", whole);
+	/* Numbers of .trash that were given since are not given again. */
+	if (rc == 0)
+		rc = db_get_u64(e, COL_SYS, "trash", &trash);
+	if (rc == 0)
+		rc = db_put_u64(e, COL_SYS, "trash",
+				trash + (uint64_t)life * TRASH_STEP);
 	/* What waited to be sent is unconfirmed, too. */
 	if (rc == 0)
 		rc = db_scan(e, COL_OUT, ch_str(""), ch_str(""), drop_out, e);
@@ -237,14 +274,16 @@ int rejoin_hello(struct ch_engine *e, const struct peer *p,
 	rc = ahead ? 0 : remembers(e, known);
 	if (rc)
 		return rc < 0 ? rc : 0;
-	e->reborn = (ahead ? known->epoch : e->me.epoch) + 1;
+	/* Others may know of later ones, that were lost as well: it is no news
+	 * then. */
+	e->reborn = (ahead ? known->epoch : e->me.epoch) + REBORN_STEP;
 	e->u->new_life = e->reborn;
 	update_notice(e, "lost", ch_str(""), engine_name(e), NULL, ch_str(""),
 		      "this site's store is older than what %s knows of it: "
 		      "all sites are asked before anything of it is sent or "
 		      "put in force",
 		      p->name);
-	return begin(e, e->reborn);
+	return begin(e, e->reborn, ahead ? e->me.epoch : known->epoch + 1);
 }
 
 /* --- Who must be asked. --------------------------------------------------- */
@@ -252,9 +291,11 @@ int rejoin_hello(struct ch_engine *e, const struct peer *p,
 struct crowd {
 	struct ch_engine *e;
 	const struct record *r;
-	size_t others;	 /* Who should hold it, but us. */
-	size_t restored; /* Of those: restored themselves. */
+	size_t others;    /* Who should hold it, but us. */
+	size_t strangers; /* Of those: we have never heard of them. */
+	size_t restored;  /* Of those: restored themselves. */
 	bool require;
+	bool late; /* One is required that has not been asked in round 1. */
 };
 
 static int see_holder(void *arg, const struct resource_site *s)
@@ -265,37 +306,75 @@ static int see_holder(void *arg, const struct resource_site *s)
 	if (id_cmp(&s->id, &c->e->cfg.self) == 0)
 		return 0;
 	p = member_find(c->e, &s->id);
+	/* Two that only dial never meet: those between them know. */
+	if (p && !p->address[0] && !c->e->cfg.address[0])
+		return 0;
 	c->others++;
+	c->strangers += !p;
 	if (p && p->is_restored)
 		c->restored++;
-	if (p && c->require)
+	if (p && c->require && !p->is_required) {
 		p->is_required = true;
+		c->late |= c->e->rejoin_round == 2 && !p->answered_round;
+	}
 	return 0;
 }
 
 static int require(void *arg, struct ch_bytes key, struct ch_bytes value)
 {
-	struct crowd c = {.e = arg, .require = true};
+	struct crowd *c = arg;
 	struct wire w = wire_of(value);
 	struct record r;
 	int rc, bad;
 
-	if (!rejoin_is_unconfirmed(arg, key, wire_u64(&w), &bad))
+	if (!rejoin_is_unconfirmed(c->e, key, wire_u64(&w), &bad))
 		return bad;
 	record_init(&r);
 	rc = record_decode((struct ch_bytes){w.p, w.len}, &r, NULL);
 	if (rc == 0)
-		rc = resource_sites(&r, see_holder, &c);
+		rc = resource_sites(&r, see_holder, c);
 	record_release(&r);
 	return rc == -EPROTO ? -EIO : rc;
 }
 
+/* At the start, and when a site is met that was not known. */
+static int require_all(struct ch_engine *e)
+{
+	struct crowd c = {.e = e, .require = true};
+	int rc = db_scan(e, COL_RECORD, ch_str(""), ch_str(""), require, &c);
+
+	e->rejoin_strangers = c.strangers;
+	return rc;
+}
+
+int rejoin_named(struct ch_engine *e, const struct record *r)
+{
+	struct crowd c = {.e = e, .require = true};
+	int rc = resource_sites(r, see_holder, &c);
+
+	e->rejoin_strangers += c.strangers;
+	if (rc == 0 && c.late && !e->reborn) {
+		/* All are asked again, from round 1 on: by the next life. */
+		e->reborn = e->me.epoch + 1;
+		e->u->new_life = e->reborn;
+	}
+	return rc;
+}
+
+int rejoin_met(struct ch_engine *e)
+{
+	return e->rejoin_floor && e->rejoin_strangers ? require_all(e) : 0;
+}
+
 int rejoin_start(struct ch_engine *e)
 {
-	uint64_t amnesia, restored = 0;
+	uint64_t amnesia, restored = 0, whole = 0;
 	int rc = db_get_u64(e, COL_SYS, "amnesia", &amnesia);
 
 	e->amnesia = (uint32_t)amnesia;
+	if (rc == 0)
+		rc = db_get_u64(e, COL_SYS, "whole", &whole);
+	e->rejoin_whole = whole ? (uint32_t)whole : e->amnesia;
 	if (rc == 0)
 		rc = db_get_u64(e, COL_SYS, "rejoin", &e->rejoin_floor);
 	if (rc == 0 && e->rejoin_floor)
@@ -308,12 +387,12 @@ int rejoin_start(struct ch_engine *e)
 			      "this site's store was restored or repaired: all "
 			      "sites are asked before anything of it is sent "
 			      "or put in force");
-		rc = begin(e, e->me.epoch);
+		rc = begin(e, e->me.epoch, e->me.epoch);
 		if (rc == 0)
 			rc = db_del(e, COL_SYS, ch_str("restored"));
 	}
 	if (rc == 0 && e->rejoin_floor)
-		rc = db_scan(e, COL_RECORD, ch_str(""), ch_str(""), require, e);
+		rc = require_all(e);
 	return rc;
 }
 
@@ -361,13 +440,30 @@ struct answer {
 	size_t left;
 };
 
+/* The record again, and behind it what we say of it: reports of what is not
+ * known are of no use. */
 static int put_again(struct ch_engine *e, const struct ch_id *site,
-		     uint8_t kind, struct ch_bytes name, uint64_t seq)
+		     struct ch_bytes name, uint64_t seq)
 {
-	int rc = seq ? outbox_has(e, site, seq) : 1;
+	uint64_t said, again;
+	int rc = outbox_has(e, site, seq);
 
-	return rc ? (rc < 0 ? rc : 0)
-		  : outbox_put(e, site, kind, name, 0, seq);
+	if (rc == 0)
+		rc = outbox_put(e, site, OUT_RECORD, name, 0, seq);
+	if (rc >= 0)
+		rc = report_seq(e, name, &said);
+	if (rc < 0 || !said)
+		return rc;
+	again = outbox_next(e);
+	for (size_t i = 0; rc == 0 && i < e->n_peers; i++) {
+		const struct ch_id *id = &e->peers[i]->id;
+
+		if (id_cmp(id, site) != 0)
+			rc = outbox_has(e, id, said);
+		if (rc > 0 || id_cmp(id, site) == 0)
+			rc = outbox_put(e, id, OUT_REPORT, name, said, again);
+	}
+	return rc < 0 ? rc : report_move(e, name, again);
 }
 
 /* Does @site hold @r, or did it before @r was deleted? It may have forgotten
@@ -388,11 +484,11 @@ static bool concerns(const struct record *r, const struct ch_id *site)
 static int answer_one(void *arg, struct ch_bytes key, struct ch_bytes value)
 {
 	struct answer *a = arg;
-	struct wire w = wire_of(value);
-	uint64_t seq = wire_u64(&w), said;
 	struct record r;
-	int rc, bad;
+	uint64_t seq;
+	int rc;
 
+	(void)value;
 	if (!a->left)
 		return 1;
 	a->left--;
@@ -401,19 +497,14 @@ static int answer_one(void *arg, struct ch_bytes key, struct ch_bytes value)
 	strbuf_add_char(&a->p->answer_from, '\0'); /* The next key after it. */
 	if (a->p->answer_from.bad)
 		return -ENOMEM;
-	if (rejoin_is_unconfirmed(a->e, key, seq, &bad) || bad < 0)
-		return bad;
 	record_init(&r);
-	rc = record_decode((struct ch_bytes){w.p, w.len}, &r, NULL);
-	if (rc == 0 && concerns(&r, &a->p->id)) {
-		rc = put_again(a->e, &a->p->id, OUT_RECORD, key, seq);
-		if (rc == 0)
-			rc = report_seq(a->e, key, &said);
-		if (rc == 0)
-			rc = put_again(a->e, &a->p->id, OUT_REPORT, key, said);
-	}
+	/* As this round left it. */
+	rc = keep_load(a->e, key, &r, &seq);
+	if (rc == 0 && !rejoin_is_unconfirmed(a->e, key, seq, &rc) && rc == 0 &&
+	    concerns(&r, &a->p->id))
+		rc = put_again(a->e, &a->p->id, key, seq);
 	record_release(&r);
-	return rc == -EPROTO ? -EIO : rc;
+	return rc == -ENOENT ? 0 : rc;
 }
 
 static int answer_some(struct ch_engine *e, struct peer *p)
@@ -474,6 +565,14 @@ static bool same_life(const struct record *theirs, const struct vv *clock)
 			return true;
 	}
 	return false;
+}
+
+int rejoin_is_alone(struct ch_engine *e, const struct record *old, uint64_t seq)
+{
+	struct crowd c = {.e = e};
+	int rc = resource_sites(old, see_holder, &c);
+
+	return rc < 0 ? rc : seq < e->rejoin_floor && !c.others;
 }
 
 /* It is as good as any: others hear of it, and our driver acts on it. */
@@ -541,6 +640,30 @@ static bool drop_restored(struct record *r, const struct vv *clock)
 	return resource_is_there(r);
 }
 
+/* What is left was written by one who saw no deletion: it stands with its sites
+ * and all else, which others may have seen and forgotten. */
+static int write_again(struct ch_engine *e, struct record *left,
+		       const struct record *r, const struct vv *clock)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < r->n; i++) {
+		struct entry x = r->v[i];
+		struct site_value site;
+
+		if (x.type < ENTRY_DRIVER || x.type > ENTRY_PATCH ||
+		    !vv_covers(clock, &x.dot) ||
+		    record_get(r, x.type, x.sub) != &r->v[i])
+			continue;
+		if ((x.type == ENTRY_SITE || x.type == ENTRY_WITNESS) &&
+		    (site_value_decode(x.value, &site) < 0 || !site.in))
+			continue;
+		x.dot = engine_dot(e);
+		rc = record_write(left, NULL, &x);
+	}
+	return rc;
+}
+
 static int orphan_job(struct ch_engine *e, struct ch_bytes name)
 {
 	struct strbuf buf = STRBUF_INIT, value = STRBUF_INIT;
@@ -595,7 +718,9 @@ static int set_aside(struct ch_engine *e, struct record *r, uint64_t seq,
 	if (rc == 0)
 		rc = forget_clock(e, r->name);
 	if (rc == 0 && drop_restored(&left, clock)) {
-		rc = keep_save_confirmed(e, &left, r, seq);
+		rc = write_again(e, &left, r, clock);
+		if (rc == 0)
+			rc = keep_save_confirmed(e, &left, r, seq);
 	} else if (rc == 0) {
 		if (vv_get(&r->clock, &e->writer))
 			e->writer_spent = true; /* See keep.c. */
@@ -633,7 +758,8 @@ static int judge(void *arg, struct ch_bytes key, struct ch_bytes value)
 		goto out;
 	if (!c.others)
 		rc = forget_clock(e, key);
-	else if (!resource_is_there(&r) || c.restored == c.others)
+	else if (c.restored == c.others || !resource_is_there(&r) ||
+		 !same_life(&r, &clock)) /* Nothing old is left of it. */
 		rc = confirm(e, &r, seq);
 	else
 		rc = set_aside(e, &r, seq, &clock);
@@ -679,7 +805,7 @@ int rejoin_tick(struct ch_engine *e)
 			return rc;
 		all &= !p->is_required || p->answered_round >= e->rejoin_round;
 	}
-	if (!e->rejoin_floor || !all)
+	if (!e->rejoin_floor || !all || e->rejoin_strangers)
 		return 0;
 	if (e->rejoin_round == 2)
 		return end(e);

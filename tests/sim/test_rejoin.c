@@ -25,7 +25,7 @@ static void restore(struct world *w, size_t site, struct ch_batch *backup)
 }
 
 /* Delete it everywhere, and wait until nobody has anything of it. */
-static void delete(struct world *w, const char *name)
+static void delete (struct world *w, const char *name)
 {
 	for (size_t i = 0; i < w->o.n_sites; i++)
 		assert_int_equal(withdraw(w, A, name, name_of(w, i), 1), 0);
@@ -56,7 +56,7 @@ static void deleted_stays_deleted(void **state)
 	everywhere(w, "web", "a: 1\n");
 	everywhere(w, "db", "b: 1\n");
 	world_backup(w, B, &backup);
-	delete(w, "web");
+	delete (w, "web");
 	has(w, B, "directory", "web", NULL);
 	restore(w, B, &backup);
 	world_run(w, 30000);
@@ -89,7 +89,7 @@ static void unsent_is_not_sent_again(void **state)
 	world_cut(w, B, C, false);
 	sees_state(w, B, "web", A, "ready");
 	has(w, A, "directory", "web", "a: 2\n");
-	delete(w, "web");
+	delete (w, "web");
 	restore(w, B, &backup);
 	world_run(w, 30000);
 	sees(w, A, VIEW_STATE, "web", NULL, NULL);
@@ -182,7 +182,7 @@ static void restarts_before_it_is_told(void **state)
 		assert_int_equal(spec(w, B, "web", text), 0);
 		arrives(w, text);
 	}
-	delete(w, "db");
+	delete (w, "db");
 	world_cut(w, A, B, true);
 	world_cut(w, B, C, true);
 	restore(w, B, &backup);
@@ -217,7 +217,7 @@ static void one_is_away(void **state)
 	arrives(w, "a: 2\n");
 	assert_int_equal(sites(w, B, "web", "nantes\nlyon\nparis\n"), 0);
 	world_crash(w, C);
-	delete(w, "web");
+	delete (w, "web");
 	restore(w, B, &backup);
 	world_run(w, 30000);
 	sees(w, A, VIEW_STATE, "web", NULL, NULL);
@@ -261,7 +261,7 @@ static void another_life(void **state)
 	(void)state;
 	everywhere(w, "web", "a: 1\n");
 	world_backup(w, B, &backup);
-	delete(w, "web");
+	delete (w, "web");
 	everywhere(w, "web", "a: 9\n");
 	restore(w, B, &backup);
 	world_run(w, 40000);
@@ -284,7 +284,7 @@ static void crash_in_between(void **state)
 	world_backup(w, B, &backup);
 	assert_int_equal(spec(w, B, "db", "b: 2\n"), 0);
 	sees_state(w, A, "db", B, "ready");
-	delete(w, "web");
+	delete (w, "web");
 	restore(w, B, &backup);
 	for (int i = 0; i < 20; i++) {
 		world_run(w, 37u * (unsigned)(i + 1));
@@ -296,6 +296,305 @@ static void crash_in_between(void **state)
 	sees(w, B, VIEW_STATE, "web", NULL, NULL);
 	sees_state(w, A, "db", B, "ready");
 	has(w, B, "directory", "db", "b: 2\n");
+	end(w);
+}
+
+/* It only dials, and what answers it is held until it has said what it knows.
+ */
+static void asked_by_one_that_dials(void **state)
+{
+	const struct world_options o = {
+		.seed = 7,
+		.n_sites = 3,
+		.dial_only = 1u << A,
+	};
+	struct world *w = boot_with(&o);
+	struct ch_batch backup;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	world_cut(w, A, B, true);
+	world_cut(w, B, C, true);
+	assert_int_equal(spec(w, B, "web", "a: 2\n"), 0);
+	world_run(w, 3000);
+	world_backup(w, B, &backup);
+	world_cut(w, A, B, false);
+	world_cut(w, B, C, false);
+	sees_state(w, B, "web", A, "ready");
+	has(w, A, "directory", "web", "a: 2\n");
+	delete (w, "web");
+	world_cut(w, B, C, true);
+	restore(w, B, &backup);
+	world_run(w, 30000);
+	sees(w, A, VIEW_STATE, "web", NULL, NULL);
+	has(w, A, "directory", "web", NULL);
+	world_cut(w, B, C, false);
+	world_run(w, 30000);
+	sees(w, B, VIEW_STATE, "web", NULL, NULL);
+	end(w);
+}
+
+/* Something new comes before anybody has heard of the restored site: taken, it
+ * would hide that what came before is lost. */
+static void told_before_it_speaks(void **state)
+{
+	struct world *w = boot(2);
+	struct ch_batch backup;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	everywhere(w, "db", "b: 1\n");
+	world_backup(w, B, &backup);
+	delete (w, "web");
+	world_crash(w, B);
+	assert_int_equal(spec(w, A, "db", "b: 2\n"), 0);
+	w->cut[B][A] = true;
+	restore(w, B, &backup);
+	world_run(w, 30000);
+	w->cut[B][A] = false;
+	world_run(w, 30000);
+	sees_state(w, A, "db", B, "ready");
+	sees(w, A, VIEW_STATE, "web", NULL, NULL);
+	sees(w, B, VIEW_STATE, "web", NULL, NULL);
+	end(w);
+}
+
+/* It is heard, and ends before it hears what is known of its last life. */
+static void heard_and_not_told(void **state)
+{
+	struct world *w = boot(2);
+	struct ch_batch backup;
+
+	(void)state;
+	assert_int_equal(make(w, A, "web"), 0);
+	assert_int_equal(sites(w, A, "web", "paris\n"), 0);
+	assert_int_equal(spec(w, A, "web", "a: 1\n"), 0);
+	sees_state(w, A, "web", B, "ready");
+	world_run(w, 1000);
+	world_backup(w, B, &backup);
+	assert_int_equal(spec(w, B, "web", "a: 2\n"), 0);
+	sees(w, A, VIEW_SPEC, "web", NULL, "a: 2\n");
+	sees_state(w, A, "web", B, "ready");
+	w->cut[A][B] = true;
+	restore(w, B, &backup);
+	world_run(w, 2000);
+	world_crash(w, B);
+	world_start(w, B);
+	w->cut[A][B] = false;
+	world_run(w, 20000);
+	sees(w, B, VIEW_SPEC, "web", NULL, "a: 2\n");
+	end(w);
+}
+
+/* A write and the word that the store is old come in one round. */
+static void told_while_it_writes(void **state)
+{
+	const struct world_options o = {
+		.seed = 7,
+		.n_sites = 2,
+		.commit_ms = 30,
+		.together = true,
+	};
+
+	(void)state;
+	for (uint64_t ms = 1; ms < 60; ms += 3) {
+		struct ch_submit c = {.op = CH_MODE, .name = ch_str("web")};
+		struct world *w = boot_with(&o);
+		struct ch_batch backup;
+
+		everywhere(w, "web", "a: 1\n");
+		everywhere(w, "db", "a: 1\n");
+		world_backup(w, B, &backup);
+		delete (w, "web");
+		assert_int_equal(spec(w, B, "db", "a: 2\n"), 0);
+		sees_state(w, A, "db", B, "ready");
+		restore(w, B, &backup);
+		world_run(w, ms);
+		c.mode = 0700;
+		c.user = ch_str("ann");
+		(void)world_submit(w, B, &c);
+		world_run(w, 30000);
+		sees(w, A, VIEW_STATE, "web", NULL, NULL);
+		sees(w, B, VIEW_STATE, "web", NULL, NULL);
+		end(w);
+	}
+}
+
+/* More changes while it is answered than the window of an outbox takes. */
+static void busy_meanwhile(void **state)
+{
+	struct world *w = boot(2);
+	struct ch_batch backup;
+	char name[20];
+
+	(void)state;
+	for (int i = 0; i < 300; i++) {
+		(void)snprintf(name, sizeof(name), "r%d", i);
+		assert_int_equal(make(w, A, name), 0);
+		assert_int_equal(sites(w, A, name, "nantes\nparis\n"), 0);
+	}
+	everywhere(w, "web", "a: 1\n");
+	world_backup(w, B, &backup);
+	assert_int_equal(spec(w, B, "web", "a: 2\n"), 0);
+	arrives(w, "a: 2\n");
+	w->o.delay_ms = 200;
+	restore(w, B, &backup);
+	world_run(w, 500);
+	for (int i = 0; i < 600; i++) {
+		(void)snprintf(name, sizeof(name), "r%d", i % 300);
+		assert_int_equal(spec(w, A, name, i < 300 ? "b\n" : "c\n"), 0);
+	}
+	w->o.delay_ms = 3;
+	sees(w, B, VIEW_SPEC, "web", NULL, "a: 2\n");
+	sees_state(w, B, "web", B, "ready");
+	assert_int_equal(spec(w, B, "web", "a: 3\n"), 0);
+	arrives(w, "a: 3\n");
+	end(w);
+}
+
+/* What was written since it was restored is not old. */
+static void written_since(void **state)
+{
+	struct world *w = boot(3);
+	struct ch_batch backup;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	world_backup(w, B, &backup);
+	assert_int_equal(spec(w, B, "web", "a: 2\n"), 0);
+	arrives(w, "a: 2\n");
+	delete (w, "web");
+	world_cut(w, A, B, true);
+	world_cut(w, B, C, true);
+	restore(w, B, &backup);
+	world_run(w, 1000);
+	assert_int_equal(spec(w, B, "web", "a: 5\n"), 0);
+	assert_int_equal(make(w, B, "db"), 0);
+	assert_int_equal(sites(w, B, "db", "nantes\nparis\n"), 0);
+	assert_int_equal(spec(w, B, "db", "b: 1\n"), 0);
+	world_crash(w, B);
+	world_start(w, B);
+	world_run(w, 5000);
+	world_cut(w, A, B, false);
+	world_cut(w, B, C, false);
+	sees(w, A, VIEW_SPEC, "db", NULL, "b: 1\n");
+	sees_state(w, B, "db", A, "ready");
+	sees(w, A, VIEW_SPEC, "web", NULL, "a: 5\n");
+	sees_state(w, A, "web", B, "ready");
+	assert_int_equal(versions(w, B, "web"), 1);
+	end(w);
+}
+
+/* Two that only dial never meet: neither waits for the other. */
+static void two_that_dial(void **state)
+{
+	const struct world_options o = {
+		.seed = 7,
+		.n_sites = 3,
+		.dial_only = 1u << B | 1u << C,
+	};
+	struct world *w = boot_with(&o);
+	struct ch_batch backup;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	world_backup(w, B, &backup);
+	assert_int_equal(spec(w, B, "web", "a: 2\n"), 0);
+	arrives(w, "a: 2\n");
+	restore(w, B, &backup);
+	sees(w, B, VIEW_SPEC, "web", NULL, "a: 2\n");
+	assert_int_equal(spec(w, B, "web", "a: 3\n"), 0);
+	sees(w, C, VIEW_SPEC, "web", NULL, "a: 3\n");
+	good(w);
+	world_free(w);
+}
+
+/* Nobody else held it, and a user adds a site before all were asked. */
+static void added_meanwhile(void **state)
+{
+	struct world *w = boot(3);
+	struct ch_batch backup;
+	char name[100];
+
+	(void)state;
+	everywhere(w, "db", "b: 1\n");
+	assert_int_equal(make(w, B, "web"), 0);
+	assert_int_equal(sites(w, B, "web", "paris\n"), 0);
+	assert_int_equal(spec(w, B, "web", "a: 1\n"), 0);
+	sees_state(w, B, "web", B, "ready");
+	world_backup(w, B, &backup);
+	assert_int_equal(spec(w, B, "db", "b: 2\n"), 0);
+	sees_state(w, A, "db", B, "ready");
+	world_crash(w, C);
+	restore(w, B, &backup);
+	world_run(w, 5000);
+	assert_int_equal(add(w, B, "web", "nantes"), 0);
+	world_run(w, 5000);
+	world_start(w, C);
+	sees_state(w, B, "web", A, "ready");
+	world_run(w, 20000);
+	assert_string_equal(trash(w, B, name), "");
+	has(w, A, "directory", "web", "a: 1\n");
+	has(w, B, "directory", "web", "a: 1\n");
+	end(w);
+}
+
+/* What was saved of its store does not say who the other sites are. */
+static void strangers(void **state)
+{
+	struct world *w = boot(3);
+	struct ch_batch backup, saved;
+	struct ch_batch_op op;
+	char name[100];
+	size_t pos = 0;
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	world_backup(w, B, &backup);
+	batch_init(&saved);
+	while (batch_next(&backup, &pos, &op))
+		if (op.col != COL_SITE && op.col != COL_PEER)
+			batch_put(&saved, op.col, op.key, op.value);
+	batch_put(&saved, COL_SYS, ch_str("restored"),
+		  (struct ch_bytes){"\0\0\0\0\0\0\0\1", 8});
+	batch_release(&backup);
+	restore(w, B, &saved);
+	world_run(w, 30000);
+	assert_string_equal(trash(w, B, name), "");
+	sees_state(w, A, "web", B, "ready");
+	end(w);
+}
+
+static int count_trash(void *arg, struct ch_bytes name,
+		       const struct view_resource *info)
+{
+	(void)name;
+	(void)info;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* It does not know what it has deleted before: its numbers are others. */
+static void deletes_again(void **state)
+{
+	struct world *w = boot(2);
+	struct view v;
+	size_t n = 0;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		everywhere(w, "web", i ? "a: 1\n" : "a: 2\n");
+		assert_int_equal(withdraw(w, B, "web", "nantes", 1), 0);
+		assert_int_equal(withdraw(w, B, "web", "paris", 1), 0);
+		assert_int_equal(unmake(w, B, "web", 1), 0);
+		world_run(w, 30000);
+		if (i == 0)
+			restore(w, B, NULL);
+		world_run(w, 30000);
+	}
+	v = site_view(&w->site[A]);
+	assert_int_equal(view_trashes(&v, count_trash, &n), 0);
+	assert_int_equal(n, 2);
 	end(w);
 }
 
@@ -312,6 +611,16 @@ int main(void)
 		cmocka_unit_test(two_at_once),
 		cmocka_unit_test(another_life),
 		cmocka_unit_test(crash_in_between),
+		cmocka_unit_test(asked_by_one_that_dials),
+		cmocka_unit_test(told_before_it_speaks),
+		cmocka_unit_test(heard_and_not_told),
+		cmocka_unit_test(told_while_it_writes),
+		cmocka_unit_test(busy_meanwhile),
+		cmocka_unit_test(written_since),
+		cmocka_unit_test(two_that_dial),
+		cmocka_unit_test(added_meanwhile),
+		cmocka_unit_test(strangers),
+		cmocka_unit_test(deletes_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
