@@ -697,6 +697,8 @@ static int set_aside(struct ch_engine *e, struct record *r, uint64_t seq,
 		.hlc = engine_hlc(e),
 	};
 	struct record left;
+	bool there = false;
+	size_t pos = 0;
 	int rc;
 
 	record_init(&left);
@@ -717,10 +719,13 @@ static int set_aside(struct ch_engine *e, struct record *r, uint64_t seq,
 		rc = record_copy(&left, r);
 	if (rc == 0)
 		rc = forget_clock(e, r->name);
-	if (rc == 0 && drop_restored(&left, clock)) {
+	if (rc == 0)
+		there = drop_restored(&left, clock);
+	if (rc == 0 && there)
 		rc = write_again(e, &left, r, clock);
-		if (rc == 0)
-			rc = keep_save_confirmed(e, &left, r, seq);
+	/* Who deleted another life of that name waits for our word. */
+	if (rc == 0 && (there || record_next(&left, ENTRY_TOMB, &pos))) {
+		rc = keep_save_confirmed(e, &left, r, seq);
 	} else if (rc == 0) {
 		if (vv_get(&r->clock, &e->writer))
 			e->writer_spent = true; /* See keep.c. */
