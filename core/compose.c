@@ -62,6 +62,7 @@ void compose_hello(struct compose *b, uint32_t poll_ms)
 	f->u.hello.wall_ms = e->wall_ms;
 	f->u.hello.heartbeat_ms = e->cfg.heartbeat_ms;
 	f->u.hello.poll_ms = poll_ms;
+	f->u.hello.knows_lives = true;
 	if (b->p) {
 		f->u.hello.got_epoch = b->p->got_epoch;
 		f->u.hello.got_nonce = b->p->got_nonce;

@@ -513,9 +513,9 @@ static int see_life(struct ch_engine *e, struct peer *p, uint32_t epoch,
 	p->is_behind = p->epoch >= epoch;
 	if (p->is_behind)
 		return 0;
-	/* A life that sent nothing has perhaps not heard yet what we know of the
-	 * one before: that is what the next one is told. What we sent it, and
-	 * it lost, is seen by has_less(). */
+	/* A life that sent nothing has perhaps not heard yet what we know of
+	 * the one before: that is what the next one is told. What we sent it,
+	 * and it lost, is seen by has_less(). */
 	if (p->seen_seq || !p->prev.epoch)
 		p->prev = (struct ch_life){p->epoch, p->nonce, p->seen_seq};
 	p->epoch = epoch;
@@ -588,8 +588,10 @@ int member_hello(struct ch_engine *e, struct peer *p,
 	if (rc == 0 && changed)
 		rc = member_store(e, p);
 	p->is_lower = has_less(p, hello);
-	p->is_vetted |= hello->u.hello.your_epoch == e->me.epoch &&
-			hello->u.hello.your_nonce == e->me.nonce;
+	/* Who knows of no lives has nothing to say of ours. */
+	p->is_vetted |= !hello->u.hello.knows_lives ||
+			(hello->u.hello.your_epoch == e->me.epoch &&
+			 hello->u.hello.your_nonce == e->me.nonce);
 	p->is_unreachable = false;
 	return rc < 0 ? rc : rejoin_hello(e, p, &hello->u.hello.known);
 }
@@ -805,8 +807,8 @@ int member_tick(struct ch_engine *e)
 
 	for (size_t i = 0; i < e->n_peers; i++) {
 		struct peer *p = e->peers[i];
-		uint64_t last = p->heard_ms > p->news_ms ? p->heard_ms
-							 : p->news_ms;
+		uint64_t last =
+			p->heard_ms > p->news_ms ? p->heard_ms : p->news_ms;
 		uint64_t silent;
 		int rc = 0;
 

@@ -98,8 +98,10 @@ struct ch_frame {
 			uint64_t got_no;
 			/* The last one that the sender made for you. */
 			uint64_t sent_no;
-			/* The life of yours that I heard last; 0: none. */
+			/* The life of yours that I heard last; 0: none. A
+			 * sender that knows of no lives leaves it out. */
 			uint32_t your_epoch, your_nonce;
+			bool knows_lives;
 			/* Your last life before this one, or a later one than
 			 * this, that I know of; epoch 0: none. */
 			struct ch_life known;

@@ -233,6 +233,7 @@ static void hello_decode(struct decoder *d, struct ch_frame *f)
 	f->u.hello.got_no = number_or_0(d, "got_no", INT64_MAX);
 	f->u.hello.sent_no = number_or_0(d, "sent_no", INT64_MAX);
 	f->u.hello.poll_ms = (uint32_t)number_or_0(d, "poll_ms", UINT32_MAX);
+	f->u.hello.knows_lives = json_object_get(d->o, "your_epoch") != NULL;
 	f->u.hello.your_epoch =
 		(uint32_t)number_or_0(d, "your_epoch", UINT32_MAX);
 	f->u.hello.your_nonce =

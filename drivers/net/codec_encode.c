@@ -149,8 +149,10 @@ static void hello_encode(struct header *h, const struct ch_frame *f)
 	put_number(h, "got_no", f->u.hello.got_no);
 	put_number(h, "sent_no", f->u.hello.sent_no);
 	put_number(h, "poll_ms", f->u.hello.poll_ms);
-	put_number(h, "your_epoch", f->u.hello.your_epoch);
-	put_number(h, "your_nonce", f->u.hello.your_nonce);
+	if (f->u.hello.knows_lives) {
+		put_number(h, "your_epoch", f->u.hello.your_epoch);
+		put_number(h, "your_nonce", f->u.hello.your_nonce);
+	}
 	put_number(h, "known_epoch", f->u.hello.known.epoch);
 	put_number(h, "known_nonce", f->u.hello.known.nonce);
 	put_number(h, "known_seq", f->u.hello.known.seq);

@@ -366,10 +366,29 @@ static void audit(struct site *s, size_t to, const struct ch_message *msg)
 	}
 }
 
+/* As a program says it that is older than lives are. */
+static int encode_older(const struct ch_message *msg, struct strbuf *out)
+{
+	struct ch_frame *v = calloc(msg->n, sizeof(*v));
+	struct ch_message old = {v, 0};
+	int rc;
+
+	CHECK(v);
+	for (size_t i = 0; i < msg->n; i++)
+		if (msg->v[i].type != FRAME_ASK)
+			v[old.n++] = msg->v[i];
+	v[0].u.hello.knows_lives = false;
+	v[0].u.hello.known = (struct ch_life){0};
+	rc = codec_encode(&old, out);
+	free(v);
+	return rc;
+}
+
 static bool encode(struct site *s, const struct ch_message *msg,
 		   struct strbuf *out)
 {
-	int rc = codec_encode(msg, out);
+	int rc = s->w->o.older >> s->no & 1 ? encode_older(msg, out)
+					    : codec_encode(msg, out);
 
 	if (rc < 0)
 		world_fail(s->w, "%s makes a message that cannot be sent: %d",

@@ -598,6 +598,54 @@ static void deletes_again(void **state)
 	end(w);
 }
 
+/* Others deleted another resource of that name, and wait for our word. */
+static void other_life_is_deleted(void **state)
+{
+	struct world *w = boot(2);
+	struct ch_batch backup;
+
+	(void)state;
+	everywhere(w, "db", "b: 1\n");
+	assert_int_equal(make(w, B, "web"), 0);
+	world_run(w, 2000);
+	world_backup(w, B, &backup);
+	assert_int_equal(unmake(w, B, "web", 1), 0);
+	world_run(w, 10000);
+	assert_int_equal(spec(w, B, "db", "b: 2\n"), 0);
+	sees_state(w, A, "db", B, "ready");
+	world_crash(w, B);
+	assert_int_equal(make(w, A, "web"), 0);
+	assert_int_equal(add(w, A, "web", "paris"), 0);
+	assert_int_equal(withdraw(w, A, "web", "paris", 2), 0);
+	assert_int_equal(unmake(w, A, "web", 2), 0);
+	restore(w, B, &backup);
+	world_run(w, 40000);
+	sees(w, A, VIEW_STATE, "web", NULL, NULL);
+	sees(w, B, VIEW_STATE, "web", NULL, NULL);
+	end(w);
+}
+
+/* One whose program knows of no lives is told all as ever. */
+static void older_program(void **state)
+{
+	const struct world_options o = {
+		.seed = 7,
+		.n_sites = 2,
+		.older = 1u << B,
+	};
+	struct world *w = boot_with(&o);
+
+	(void)state;
+	everywhere(w, "web", "a: 1\n");
+	assert_int_equal(spec(w, B, "web", "a: 2\n"), 0);
+	arrives(w, "a: 2\n");
+	world_crash(w, A);
+	world_start(w, A);
+	assert_int_equal(spec(w, A, "web", "a: 3\n"), 0);
+	arrives(w, "a: 3\n");
+	end(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -621,6 +669,8 @@ int main(void)
 		cmocka_unit_test(added_meanwhile),
 		cmocka_unit_test(strangers),
 		cmocka_unit_test(deletes_again),
+		cmocka_unit_test(other_life_is_deleted),
+		cmocka_unit_test(older_program),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

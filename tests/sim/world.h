@@ -49,6 +49,7 @@ struct world_options {
 	uint32_t heartbeat_ms; /* 0: 1000 */
 	uint64_t dial_only;    /* Bit i: site i does not listen. */
 	uint64_t lacks_other;  /* Bit i: site i has no driver "other". */
+	uint64_t older;	       /* Bit i: site i's hello knows of no lives. */
 	bool star;	       /* Configs name site 0 alone, not all. */
 	bool skewed;	       /* Wall clocks are wrong. */
 	/* Faults, of 1000. */
