@@ -696,8 +696,9 @@ static int set_aside(struct ch_engine *e, struct record *r, uint64_t seq,
 		.value = engine_name(e),
 		.hlc = engine_hlc(e),
 	};
+	bool there = false, awaited = false;
+	const struct entry *told;
 	struct record left;
-	bool there = false;
 	size_t pos = 0;
 	int rc;
 
@@ -724,7 +725,9 @@ static int set_aside(struct ch_engine *e, struct record *r, uint64_t seq,
 	if (rc == 0 && there)
 		rc = write_again(e, &left, r, clock);
 	/* Who deleted another life of that name waits for our word. */
-	if (rc == 0 && (there || record_next(&left, ENTRY_TOMB, &pos))) {
+	while ((told = record_next(&left, ENTRY_TOMB, &pos)))
+		awaited |= !vv_covers(clock, &told->dot);
+	if (rc == 0 && (there || awaited)) {
 		rc = keep_save_confirmed(e, &left, r, seq);
 	} else if (rc == 0) {
 		if (vv_get(&r->clock, &e->writer))

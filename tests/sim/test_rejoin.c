@@ -646,6 +646,43 @@ static void older_program(void **state)
 	end(w);
 }
 
+/* It asks and answers while the @n-th allocation fails of a round of the
+ * restored site or the other. Was that hit? */
+static bool short_of_memory(uint64_t round, long n)
+{
+	struct world *w = boot(2);
+	struct ch_batch backup;
+	bool hit;
+
+	everywhere(w, "web", "a: 1\n");
+	everywhere(w, "db", "b: 1\n");
+	world_backup(w, B, &backup);
+	assert_int_equal(spec(w, B, "db", "b: 2\n"), 0);
+	sees_state(w, A, "db", B, "ready");
+	delete (w, "web");
+	w->fail_round = w->rounds + round;
+	w->fail_n = n;
+	restore(w, B, &backup);
+	world_run(w, 30000);
+	hit = w->fail_hit;
+	sees(w, A, VIEW_STATE, "web", NULL, NULL);
+	sees(w, B, VIEW_STATE, "web", NULL, NULL);
+	sees(w, B, VIEW_SPEC, "db", NULL, "b: 2\n");
+	end(w);
+	return hit;
+}
+
+static void no_memory(void **state)
+{
+	size_t hits = 0;
+
+	(void)state;
+	for (uint64_t round = 1; round < 60; round++)
+		for (long n = 0; short_of_memory(round, n); n += 1 + n / 2)
+			hits++;
+	assert_true(hits > 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -671,6 +708,7 @@ int main(void)
 		cmocka_unit_test(deletes_again),
 		cmocka_unit_test(other_life_is_deleted),
 		cmocka_unit_test(older_program),
+		cmocka_unit_test(no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
