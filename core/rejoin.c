@@ -727,14 +727,14 @@ static int set_aside(struct ch_engine *e, struct record *r, uint64_t seq,
 	/* Who deleted another life of that name waits for our word. */
 	while ((told = record_next(&left, ENTRY_TOMB, &pos)))
 		awaited |= !vv_covers(clock, &told->dot);
+	if (rc == 0 && !there)
+		rc = orphan_job(e, r->name);
 	if (rc == 0 && (there || awaited)) {
 		rc = keep_save_confirmed(e, &left, r, seq);
 	} else if (rc == 0) {
 		if (vv_get(&r->clock, &e->writer))
 			e->writer_spent = true; /* See keep.c. */
-		rc = orphan_job(e, r->name);
-		if (rc == 0)
-			rc = keep_forget(e, r);
+		rc = keep_forget(e, r);
 	}
 	strbuf_release(&image);
 	record_release(&left);
