@@ -650,6 +650,8 @@ static void check_report(struct site *s, struct ch_bytes value)
 	CHECK(report_decode((struct ch_bytes){w.p, w.len}, &said) == 0);
 	if (id_cmp(&said.site, &s->id) != 0 || said.state != STATE_READY)
 		return;
+	if (said.epoch != s->cfg.epoch)
+		return; /* Of an earlier life: only its place has changed. */
 	to_text(said.name, text);
 	proof = platform_proof(s, said.name);
 	if (proof && proof->said == said.number)
