@@ -219,6 +219,9 @@ static int part_from(void *arg, const struct resource_site *s)
 	rc = outbox_has(e, &s->id, p->old_seq);
 	if (rc < 0)
 		return rc;
+	/* Whom we never met, others have told, and others tell again. */
+	if (rc > 0 && !member_find(e, &s->id))
+		return outbox_del(e, &s->id, p->old_seq);
 	if (rc > 0 || (from ? p->differs : s->witness || relays(p, &s->id)))
 		return outbox_put(e, &s->id, OUT_RECORD, p->r->name, p->old_seq,
 				  p->seq);
