@@ -124,7 +124,7 @@ struct site {
 	struct world *w;
 	size_t no;
 	struct ch_id id, store_id;
-	char name[16], address[32];
+	char name[32], address[32];
 	struct ch_peer peers[WORLD_SITES_MAX];
 	const char *drivers[2];
 	struct ch_config cfg;
