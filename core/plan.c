@@ -658,6 +658,8 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (apart && (!s->want.any || !mine || other) && !(s->in && none))
 		return withdraw(e, a, s);
 	a->withdraw_ms = 0;
+	if (a->tried == CH_WITHDRAW)
+		a->tries = 0; /* That it failed is of no matter any more. */
 	if (s->has_job && s->job.guard != GUARD_NONE) {
 		rc = guard_void(e, a->name, &s->job);
 		if (rc == 0)
