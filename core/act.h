@@ -41,6 +41,7 @@ struct act {
 	uint64_t look_again_ms;  /* It was not healthy: not before then. */
 	uint64_t fresh_until_ms; /* 0: not held back. */
 	uint64_t withdraw_ms;    /* Grace ends; 0: nothing to withdraw. */
+	uint64_t left_ms; /* Since when others leave here what moved; 0. */
 
 	uint32_t tries; /* Failed ones, of this verb and version. */
 	uint64_t retry_ms;

@@ -13,6 +13,8 @@
 
 #define REMOVED_MAX 512 /* Sites that one deletion remembers. */
 
+static const struct vv nothing; /* A write that replaces none. */
+
 /* The record a change is made to, before and after. */
 struct edit {
 	struct record r, old;
@@ -167,19 +169,31 @@ static struct ch_id new_lineage(struct ch_engine *e, struct ch_bytes name)
 	return id;
 }
 
-/* All that an earlier resource of this name left, but who is still owed its
- * removal. */
-static int clear(struct ch_engine *e, struct record *r)
+int change_clear(struct ch_engine *e, struct record *r,
+		 const struct ch_id *lineage)
 {
 	size_t i = 0;
 
 	while (i < r->n) {
 		struct entry *entry = &r->v[i];
+		bool its = id_cmp(&entry->lineage, lineage) == 0;
 		struct site_value value;
 		struct ch_id site;
 
 		if (entry->type == ENTRY_WITNESS) {
 			i++;
+			continue;
+		}
+		/* Where others went, and what is to follow them. */
+		if (entry->type <= ENTRY_TOMB) {
+			if ((!its && entry->to.len) ||
+			    (entry->type == ENTRY_SPEC &&
+			     entry_is_left(r, entry))) {
+				i++;
+				continue;
+			}
+			record_drop_dot(r, entry->dot);
+			i = 0;
 			continue;
 		}
 		if (entry->type == ENTRY_SITE && entry_site(entry, &site) == 0 &&
@@ -223,7 +237,7 @@ static int do_mkdir(struct ch_engine *e, const struct ch_submit *s)
 	}
 	lineage = new_lineage(e, s->name);
 	if (rc == 0)
-		rc = clear(e, &x.r);
+		rc = change_clear(e, &x.r, &lineage);
 	if (rc == 0)
 		rc = make(e, &x.r, &lineage, s->user);
 	if (rc == 0)
@@ -242,35 +256,44 @@ out:
 /* A spec that did not know of a deletion overruled it: whoever changes the
  * resource next writes down what that means. Its sites stood in the tombstone
  * alone. */
-static int settle_tombs(struct ch_engine *e, struct record *r)
+int change_settle(struct ch_engine *e, struct record *r)
 {
 	const struct entry *tomb;
 	size_t pos = 0;
+	int rc = 0;
 
-	while ((tomb = record_next(r, ENTRY_TOMB, &pos))) {
-		/* Bytes stay where they are; entries move when one is added,
-		 * but those of sites stand behind tombstones. */
+	while (rc == 0 && (tomb = record_next(r, ENTRY_TOMB, &pos))) {
+		/* Bytes stay where they are. */
 		const struct ch_bytes image = tomb->image;
 		struct entry was;
 		size_t at = 0;
 
-		while (image_next(image, &at, &was) > 0) {
+		while (rc == 0 && image_next(image, &at, &was) > 0) {
 			struct site_value value;
 			struct ch_id site;
-			int rc;
 
-			if (was.type != ENTRY_SITE ||
-			    entry_site(&was, &site) < 0 ||
-			    site_value_decode(was.value, &value) < 0)
-				continue;
-			rc = sites_set(e, r, ENTRY_SITE, &site, value.name,
-				       true);
-			if (rc < 0)
-				return rc;
+			/* Without it nobody knew its former names. */
+			if (was.type == ENTRY_MADE &&
+			    resource_has_lineage(r, &was.lineage) &&
+			    !resource_made(r, &was.lineage)) {
+				rc = move_make(e, r, &was.lineage, r->name,
+					       &was);
+				pos++; /* It stands in front. */
+			} else if (was.type == ENTRY_SITE &&
+				   entry_site(&was, &site) == 0 &&
+				   site_value_decode(was.value, &value) == 0) {
+				rc = sites_set(e, r, ENTRY_SITE, &site,
+					       value.name, true);
+			}
 		}
 	}
-	record_drop(r, ENTRY_TOMB, ch_str(""), NULL);
-	return 0;
+	pos = 0;
+	while (rc == 0 && (tomb = record_next(r, ENTRY_TOMB, &pos)))
+		if (!tomb->to.len) {
+			record_drop_dot(r, tomb->dot);
+			pos = 0;
+		}
+	return rc;
 }
 
 /* Open an edit of a resource that is there; else 1, and @s is answered. */
@@ -283,7 +306,7 @@ static int edit_there(struct ch_engine *e, const struct ch_submit *s,
 		update_done(e, s->token, -ENOENT, "there is no such resource");
 		rc = 1;
 	}
-	return rc == 0 ? settle_tombs(e, &x->r) : rc;
+	return rc == 0 ? change_settle(e, &x->r) : rc;
 }
 
 static int answer(struct ch_engine *e, const struct ch_submit *s, int rc)
@@ -325,12 +348,15 @@ static int bury(struct ch_engine *e, const struct ch_submit *s,
 	rc = strbuf_error(&image);
 	if (rc == 0)
 		rc = trash_number(e, &tomb.number);
-	if (rc == 0)
-		rc = put(e, r, NULL, &tomb);
-	if (rc == 0) {
-		record_drop(r, ENTRY_MADE, ch_str(""), NULL);
-		record_drop(r, ENTRY_SPEC, ch_str(""), NULL);
+	/* But what belongs to one that was renamed stays. */
+	for (size_t i = 0; rc == 0 && i < r->n;) {
+		if (entry_is_alive(r, &r->v[i]))
+			record_drop_dot(r, r->v[i].dot);
+		else
+			i++;
 	}
+	if (rc == 0)
+		rc = put(e, r, &nothing, &tomb);
 	strbuf_release(&image);
 	return rc;
 }
@@ -440,6 +466,24 @@ static int set_base(struct ch_engine *e, struct entry *entry,
 	return rc;
 }
 
+/* Write @entry in place of what @ctx had seen (NULL: of all). What belongs to
+ * one that was renamed is not replaced by another. */
+static int put_over(struct ch_engine *e, struct record *r,
+		    const struct context *ctx, struct entry *entry)
+{
+	for (size_t i = 0; i < r->n;) {
+		const struct entry *x = &r->v[i];
+
+		if (x->type == entry->type &&
+		    ch_bytes_equal(x->sub, entry->sub) &&
+		    !entry_is_left(r, x) && (!ctx || context_covers(ctx, r, x)))
+			record_drop_dot(r, x->dot);
+		else
+			i++;
+	}
+	return put(e, r, &nothing, entry);
+}
+
 static int write_spec(struct ch_engine *e, struct record *r,
 		      const struct ch_submit *s, const struct context *ctx)
 {
@@ -458,7 +502,7 @@ static int write_spec(struct ch_engine *e, struct record *r,
 	if (rc == 0)
 		rc = set_base(e, &entry, s, ctx, shown);
 	return rc < 0 ? rc
-		      : put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
+		      : put_over(e, r, s->context.len ? ctx : NULL, &entry);
 }
 
 /* The driver is chosen once, with the first spec. */
@@ -499,7 +543,7 @@ static int write_patch(struct ch_engine *e, struct record *r,
 	else if (rc == 0)
 		rc = set_base(e, &entry, s, ctx, shown);
 	return rc < 0 ? rc
-		      : put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
+		      : put_over(e, r, s->context.len ? ctx : NULL, &entry);
 }
 
 static int write_driver(struct ch_engine *e, struct record *r,
@@ -508,7 +552,7 @@ static int write_driver(struct ch_engine *e, struct record *r,
 	struct entry entry = {.type = ENTRY_DRIVER, .user = s->user};
 
 	entry.value = place_trim(s->body);
-	return put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
+	return put_over(e, r, s->context.len ? ctx : NULL, &entry);
 }
 
 /* The version that was just written; NULL: none. */
@@ -545,12 +589,10 @@ static void drop_own(struct record *r, const struct ch_submit *s,
 		struct ch_id of;
 
 		if (entry->type == type_of[s->file] &&
-		    context_is_own(ctx, &entry->dot) &&
+		    context_is_own(ctx, entry_origin(entry)) &&
 		    (s->file != CH_FILE_PATCH ||
 		     (entry_site(entry, &of) == 0 && id_cmp(&of, site) == 0))) {
-			const struct dot dot = entry->dot;
-
-			record_drop_dot(r, &dot);
+			record_drop_dot(r, entry->dot);
 			i = 0;
 		} else {
 			i++;
@@ -615,7 +657,7 @@ static int write_policy(struct ch_engine *e, struct record *r,
 			continue;
 		entry.sub = ch_str(policy_name(key));
 		entry.value = x.word[i];
-		rc = put(e, r, s->context.len ? &ctx->clock : NULL, &entry);
+		rc = put_over(e, r, s->context.len ? ctx : NULL, &entry);
 	}
 	return rc;
 }
@@ -654,8 +696,34 @@ static int write_hold(struct ch_engine *e, struct record *r,
 	return set_hold(e, r, ms, s->user);
 }
 
-static int do_write(struct ch_engine *e, const struct ch_submit *s)
+/* A file that was opened under another name of the resource, to be written
+ * where that is now. 1: @ret_name. */
+static int find_renamed(struct ch_engine *e, const struct ch_submit *s,
+			const struct context *ctx, struct strbuf *ret_name)
 {
+	struct record r, now;
+	uint64_t seq;
+	int rc;
+
+	record_init(&r);
+	record_init(&now);
+	rc = keep_load(e, s->name, &r, &seq);
+	if (rc == 0 && !resource_has_lineage(&r, &ctx->lineage))
+		rc = move_find(e, &r, &ctx->lineage, &now);
+	if (rc == 1) {
+		strbuf_add(ret_name, now.name.p, now.name.len);
+		rc = strbuf_error(ret_name);
+		rc = rc < 0 ? rc : 1;
+	}
+	record_release(&now);
+	record_release(&r);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int do_write(struct ch_engine *e, const struct ch_submit *submit)
+{
+	struct strbuf name = STRBUF_INIT;
+	struct ch_submit renamed = *submit, *s = &renamed;
 	uint64_t before = 0;
 	struct context ctx;
 	struct ch_id site = {{0}};
@@ -663,14 +731,21 @@ static int do_write(struct ch_engine *e, const struct ch_submit *s)
 	int rc;
 
 	context_init(&ctx);
-	rc = edit_there(e, s, &x);
-	if (rc == 0 && s->context.len)
-		rc = context_decode(s->context, &ctx);
+	memset(&x, 0, sizeof(x));
+	rc = s->context.len ? context_decode(s->context, &ctx) : 0;
 	if (rc == -EPROTO) {
 		update_done(e, s->token, -EIO, "the open file is damaged");
 		rc = 1;
 	}
+	if (rc == 0 && s->context.len)
+		rc = find_renamed(e, s, &ctx, &name);
+	if (rc == 1 && name.len) {
+		s->name = strbuf_bytes(&name);
+		rc = 0;
+	}
 	if (rc == 0)
+		rc = edit_there(e, s, &x);
+	if (rc == 0 && ch_bytes_equal(ctx.name, s->name))
 		vv_clamp(&ctx.clock, &x.r.clock);
 	before = e->seq;
 	if (rc == 0 && s->file == CH_FILE_PATCH &&
@@ -703,7 +778,9 @@ static int do_write(struct ch_engine *e, const struct ch_submit *s)
 		rc = answer_written(e, s, &x.r, &ctx, before);
 	edit_close(&x);
 	context_release(&ctx);
-	return rc < 0 ? rc : 0;
+	rc = rc < 0 ? rc : 0;
+	strbuf_release(&name);
+	return rc;
 }
 
 static int do_mode(struct ch_engine *e, const struct ch_submit *s)
@@ -720,20 +797,30 @@ static int do_mode(struct ch_engine *e, const struct ch_submit *s)
 	return answer(e, s, rc);
 }
 
-/* Entries of an image become writes of ours. */
+/* Entries of an image become writes of ours; @anew: of a new lineage. */
 static int restore(struct ch_engine *e, struct record *r,
-		   const struct stored_trash *t, struct ch_bytes user)
+		   const struct stored_trash *t, bool anew,
+		   struct ch_bytes user)
 {
-	static const struct vv nothing;
+	struct entry was, made = {.type = ENTRY_MADE, .user = user};
 	uint64_t held, end;
-	struct entry was;
 	size_t pos = 0;
 	int rc = hold_left(e, r, &held, &end), more = 0;
 
+	while (image_next(t->image, &pos, &was) > 0)
+		if (was.type == ENTRY_MADE && was.renames >= made.renames) {
+			made.renames = was.renames;
+			made.from = was.from;
+		}
+	made.hlc = engine_hlc(e);
+	pos = 0;
 	if (rc == 0)
-		rc = clear(e, r);
+		rc = change_clear(e, r, &t->lineage);
 	if (rc == 0)
-		rc = make(e, r, &t->lineage, user);
+		rc = move_make(e, r, &t->lineage, t->name, &made);
+	if (rc == 0 && !resource_is_witness(r, &e->cfg.self))
+		rc = sites_set(e, r, ENTRY_WITNESS, &e->cfg.self,
+			       engine_name(e), true);
 	if (rc == 0)
 		rc = set_hold(e, r, held, user);
 	while (rc == 0 && (more = image_next(t->image, &pos, &was)) > 0) {
@@ -756,6 +843,9 @@ static int restore(struct ch_engine *e, struct record *r,
 			/* Concurrent ones stay concurrent: they see no dots.
 			 * The bodies of bases are not kept in .trash. */
 			was.has_base = false;
+			was.origin_name.len = 0;
+			if (anew && was.type == ENTRY_SPEC)
+				was.lineage = t->lineage;
 			rc = put(e, r, &nothing, &was);
 			break;
 		}
@@ -763,13 +853,101 @@ static int restore(struct ch_engine *e, struct record *r,
 	return rc == 0 && more < 0 ? more : rc;
 }
 
+/* May @t come back? 0; 1: no, and @s is answered. Under another name, where
+ * nothing is known any more of what it was, it is a resource of its own, see
+ * *ret_anew: else it could come back so here and otherwise elsewhere. */
+static int check_elsewhere(struct ch_engine *e, const struct ch_submit *s,
+			   const struct stored_trash *t, bool *ret_anew)
+{
+	bool other = !ch_bytes_equal(t->name, s->name);
+	struct record r, now;
+	struct entry was;
+	size_t pos = 0;
+	uint64_t seq;
+	int rc;
+
+	record_init(&r);
+	record_init(&now);
+	rc = keep_load(e, t->name, &r, &seq);
+	*ret_anew = other && rc == -ENOENT;
+	if (rc == -ENOENT) {
+		rc = 0;
+		goto out;
+	}
+	while (other && rc == 0 && image_next(t->image, &pos, &was) > 0)
+		if ((was.type == ENTRY_MADE || was.type == ENTRY_SPEC) &&
+		    id_cmp(&was.lineage, &t->lineage) != 0) {
+			update_done(e, s->token, -EBUSY,
+				    "these were two resources of one name: "
+				    "bring them back under it");
+			rc = 1;
+		}
+	if (rc == 0 && resource_has_lineage(&r, &t->lineage)) {
+		update_done(e, s->token, -EBUSY, "it lives on as '%.*s'",
+			    (int)r.name.len, (const char *)r.name.p);
+		rc = 1;
+	}
+	if (rc == 0 && resource_moved(&r, &t->lineage)) {
+		rc = move_find(e, &r, &t->lineage, &now);
+		if (rc == 0 ||
+		    (rc == 1 && resource_has_lineage(&now, &t->lineage))) {
+			update_done(e, s->token, -EBUSY, "%s",
+				    "it was renamed, and lives on");
+			rc = 1;
+		} else if (rc == 1 || rc == -ENOENT) {
+			rc = 0;
+		}
+	}
+out:
+	record_release(&now);
+	record_release(&r);
+	return rc;
+}
+
+struct ower {
+	struct ch_engine *e;
+	struct record *r;
+};
+
+static int owe_site(void *arg, const struct resource_site *s)
+{
+	struct ower *x = arg;
+
+	return !s->out || resource_site_in(x->r, &s->id)
+		       ? 0
+		       : sites_set(x->e, x->r, ENTRY_SITE, &s->id, s->name,
+				   false);
+}
+
+/* Who has yet to remove what was called @name has yet to remove @r. */
+static int owe(struct ch_engine *e, struct record *r, struct ch_bytes name)
+{
+	struct ower x = {e, r};
+	struct record was;
+	uint64_t seq;
+	int rc;
+
+	record_init(&was);
+	rc = keep_load(e, name, &was, &seq);
+	if (rc == 0)
+		rc = resource_sites(&was, owe_site, &x);
+	record_release(&was);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 static int do_restore(struct ch_engine *e, const struct ch_submit *s)
 {
 	struct strbuf value = STRBUF_INIT;
+	struct err err = ERR_INIT;
 	struct stored_trash t;
+	bool anew = false;
 	struct edit x;
-	int rc;
+	int rc = name_check_resource(s->name, &err);
 
+	if (rc < 0) {
+		update_done(e, s->token, rc, "%s", err.text);
+		return 0;
+	}
 	rc = edit_open(e, s->name, &x);
 	if (rc == 0)
 		rc = db_get(e, COL_TRASH, s->trash, &value);
@@ -784,20 +962,23 @@ static int do_restore(struct ch_engine *e, const struct ch_submit *s)
 			    "there is a resource of that name");
 		rc = 1;
 	}
-	if (rc == 0 && !ch_bytes_equal(t.name, s->name)) {
-		update_done(e, s->token, -EPERM,
-			    "it was called '%.*s' and can only come back so",
-			    (int)t.name.len, (const char *)t.name.p);
-		rc = 1;
-	}
 	if (rc == 0)
-		rc = restore(e, &x.r, &t, s->user);
+		rc = check_elsewhere(e, s, &t, &anew);
+	if (rc == 0 && anew)
+		t.lineage = new_lineage(e, s->name);
+	if (rc == 0)
+		rc = restore(e, &x.r, &t, anew, s->user);
 	if (rc == -EPROTO) {
 		update_done(e, s->token, -EIO, "its record is damaged");
 		rc = 1;
 	}
+	if (rc == 0 && !anew && !ch_bytes_equal(t.name, s->name))
+		rc = owe(e, &x.r, t.name);
 	if (rc == 0)
 		rc = edit_save(e, s, &x);
+	if (rc == 0 && !anew && !ch_bytes_equal(t.name, s->name))
+		rc = move_restored(e, t.name, resource_made(&x.r, &t.lineage),
+				   s->name, s->user);
 	if (rc == 0)
 		update_notice(e, "restored", s->name, engine_name(e), NULL,
 			      s->user, "%s", "");
@@ -814,12 +995,13 @@ static int do_restore(struct ch_engine *e, const struct ch_submit *s)
 static int keep_deleted(struct ch_engine *e, const struct ch_submit *s,
 			struct edit *x, const struct stored_job *job)
 {
-	struct stored_trash t = {.lineage = job->lineage};
+	struct stored_trash t = {.name = s->name, .lineage = job->lineage};
 	const struct entry *tomb;
 	size_t pos = 0;
 
 	while ((tomb = record_next(&x->old, ENTRY_TOMB, &pos)))
-		if (id_cmp(&tomb->lineage, &job->lineage) == 0)
+		if (!tomb->to.len &&
+		    id_cmp(&tomb->lineage, &job->lineage) == 0)
 			break;
 	if (!tomb) {
 		update_done(e, s->token, -ENOENT,
@@ -827,7 +1009,7 @@ static int keep_deleted(struct ch_engine *e, const struct ch_submit *s,
 		return 1;
 	}
 	t.image = tomb->image;
-	return restore(e, &x->r, &t, s->user);
+	return restore(e, &x->r, &t, false, s->user);
 }
 
 /* What is held here as withdrawn is in again, and by the driver that has it. */
@@ -835,7 +1017,7 @@ static int keep_withdrawn(struct ch_engine *e, const struct ch_submit *s,
 			  struct edit *x, const struct stored_job *job)
 {
 	struct entry driver = {.type = ENTRY_DRIVER, .user = s->user};
-	int rc = settle_tombs(e, &x->r);
+	int rc = change_settle(e, &x->r);
 
 	if (rc == 0 && (!resource_has_lineage(&x->r, &job->lineage) ||
 			!resource_spec(&x->r))) {
@@ -905,7 +1087,7 @@ int change_without(struct ch_engine *e, struct ch_bytes name,
 		/* In an image of a deletion that was overruled it would be in
 		 * still. */
 		if (resource_is_there(&x.r))
-			rc = settle_tombs(e, &x.r);
+			rc = change_settle(e, &x.r);
 		record_drop(&x.r, ENTRY_SITE, sub, NULL);
 		record_drop(&x.r, ENTRY_WITNESS, sub, NULL);
 		record_drop(&x.r, ENTRY_PATCH, sub, NULL);
@@ -933,6 +1115,8 @@ static int submit(struct ch_engine *e, const struct ch_submit *s)
 		return do_write(e, s);
 	case CH_MODE:
 		return do_mode(e, s);
+	case CH_RENAME:
+		return move_rename(e, s);
 	case CH_RESTORE:
 		return do_restore(e, s);
 	case CH_FORGET:

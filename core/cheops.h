@@ -63,6 +63,7 @@ enum ch_op {
 	CH_SITE_DEL, /* name, site, group_id. -ENOENT. */
 	CH_WRITE,    /* name, file, site (patch), context, body, prepared. */
 	CH_MODE,     /* name, of_spec, mode, owner, group. */
+	CH_RENAME,   /* name, to. -ENOENT; -EEXIST; -EBUSY: two of one name. */
 	CH_RESTORE,  /* trash, name. -EEXIST; -ENOENT. */
 	CH_FORGET,   /* trash: remove it from .trash here. */
 	CH_LET_GO,   /* name: the removal that is held here goes on. -ENOENT. */
@@ -97,7 +98,7 @@ struct ch_prepared {
 struct ch_submit {
 	uint64_t token; /* Comes back in the answer. Not 0. */
 	enum ch_op op;
-	struct ch_bytes name, site, trash;
+	struct ch_bytes name, site, trash, to;
 	enum ch_file file;
 	/* view_context() at open, or what came back of the last write since;
 	 * empty: now. */
@@ -174,7 +175,9 @@ enum ch_verb { CH_APPLY, CH_OBSERVE, CH_WITHDRAW }; /* enum platform_verb */
 struct ch_job { /* For a driver here. */
 	uint64_t id;
 	enum ch_verb verb;
-	const char *driver, *name;
+	const char *driver;
+	const char *name;     /* On the platform: the one it had at first. */
+	const char *resource; /* Its name now. */
 	struct ch_id lineage;
 	bool owned; /* What is there under its name is ours. */
 	/* APPLY: the bodies; a patch of zeros is none. view_effective() makes

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/resource.h"
 #include "core/wire.h"
 
 void context_init(struct context *c)
@@ -48,7 +49,11 @@ void context_encode(const struct record *r, const struct entry *shown,
 		    struct strbuf *sb)
 {
 	static const struct vv nothing;
+	const struct ch_id lineage =
+		r ? resource_lineage(r) : (struct ch_id){{0}};
 
+	wire_put_b16(sb, r ? r->name : ch_str(""));
+	wire_put_raw(sb, lineage.b, sizeof(lineage.b));
 	vv_encode(r ? &r->clock : &nothing, sb);
 	wire_put_u8(sb, 0);
 	if (shown)
@@ -62,6 +67,8 @@ void context_encode_next(const struct context *c, const struct context_own *own,
 {
 	size_t first = c->n_own == CONTEXT_OWN_MAX;
 
+	wire_put_b16(sb, c->name);
+	wire_put_raw(sb, c->lineage.b, sizeof(c->lineage.b));
 	vv_encode(&c->clock, sb);
 	wire_put_u8(sb, (uint8_t)(c->n_own - first + 1));
 	for (size_t i = first; i < c->n_own; i++)
@@ -91,6 +98,8 @@ int context_decode(struct ch_bytes in, struct context *ret)
 	int rc;
 
 	context_init(&c);
+	c.name = wire_b16(&w);
+	wire_copy(&w, c.lineage.b, sizeof(c.lineage.b));
 	rc = vv_decode(&w, &c.clock);
 	if (rc < 0)
 		return rc;
@@ -122,4 +131,13 @@ int context_decode(struct ch_bytes in, struct context *ret)
 	context_release(ret);
 	*ret = c;
 	return 0;
+}
+
+bool context_covers(const struct context *c, const struct record *r,
+		    const struct entry *e)
+{
+	if (ch_bytes_equal(c->name, r->name) && vv_covers(&c->clock, &e->dot))
+		return true;
+	return e->origin_name.len && ch_bytes_equal(c->name, e->origin_name) &&
+	       vv_covers(&c->clock, &e->origin);
 }

@@ -18,6 +18,8 @@ struct context_own { /* Dots, in a row. */
 };
 
 struct context {
+	struct ch_bytes name; /* Of the resource, then; borrowed. */
+	struct ch_id lineage;
 	struct vv clock;
 	struct context_own own[CONTEXT_OWN_MAX]; /* Oldest first. */
 	size_t n_own;
@@ -38,7 +40,11 @@ void context_encode(const struct record *r, const struct entry *shown,
 void context_encode_next(const struct context *c, const struct context_own *own,
 			 const struct entry *entry, struct strbuf *sb);
 bool context_is_own(const struct context *c, const struct dot *d);
-/* @ret is initialized. 0, -EPROTO, -ENOMEM. */
+/* @ret is initialized, and borrows from @in. 0, -EPROTO, -ENOMEM. */
 int context_decode(struct ch_bytes in, struct context *ret);
+/* Had it seen what @e, an entry of @r, says? Under this name, or before a
+ * rename brought it here. */
+bool context_covers(const struct context *c, const struct record *r,
+		    const struct entry *e);
 
 #endif

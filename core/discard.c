@@ -58,6 +58,16 @@ static int remember(struct ch_engine *e, struct ch_bytes name,
 	return act_due(e, a, d->until_ms);
 }
 
+/* Or not of what is here: then it is not for a discard. */
+static bool is_shown(const struct record *r, const struct entry *e)
+{
+	const struct entry *shown = e->type == ENTRY_SPEC
+					    ? resource_spec(r)
+					    : record_get(r, e->type, e->sub);
+
+	return entry_is_left(r, e) || (shown && resource_says_same(e, shown));
+}
+
 /* The version that is to go; NULL when there is none of that dot, or nothing
  * else is shown in its place. */
 static const struct entry *doomed(const struct record *r, const struct dot *dot)
@@ -66,10 +76,7 @@ static const struct entry *doomed(const struct record *r, const struct dot *dot)
 		const struct entry *e = &r->v[i];
 
 		if (dot_cmp(&e->dot, dot) == 0)
-			return resource_says_same(
-				       e, record_get(r, e->type, e->sub))
-				       ? NULL
-				       : e;
+			return is_shown(r, e) ? NULL : e;
 	}
 	return NULL;
 }
@@ -121,7 +128,7 @@ static int carry_out(struct ch_engine *e, struct act *a, struct record *r)
 			continue;
 		}
 		if (doomed(r, &d->dot))
-			record_drop_dot(r, &d->dot);
+			record_drop_dot(r, d->dot);
 		rc = mark_put(e, a->name, &d->dot, false);
 		*at = d->next;
 		mem_free(d);

@@ -153,7 +153,7 @@ static int dispatch(struct ch_engine *e, const struct ch_event *ev)
 	case CH_RAN:
 		return plan_ran(e, &ev->u.ran);
 	case CH_CHANGED:
-		return plan_changed(e, ev->u.changed.name);
+		return plan_object(e, ev->u.changed.name);
 	case CH_TIMEOUT:
 		return 0; /* What is due is done in ch_finish(). */
 	}

@@ -9,6 +9,7 @@
  *	parcel.c    how much of them came before what needs them
  *	trash.c     what was deleted, and can be restored
  *	change.c    what users ask for
+ *	move.c      renames, and what did not know of them
  *	sites.c     the file sites, read and edited
  *	merge.c     concurrent versions that become one
  *	discard.c   those that a user does not want
@@ -285,6 +286,40 @@ int change_without(struct ch_engine *e, struct ch_bytes name,
 /* How long after a mkdir a resource is held back unless it is quiet. */
 #define CHANGE_FRESH_MS 1000
 
+/* All that an earlier resource of this name left goes, but who is still owed
+ * its removal, and where others moved. @lineage is here from now on. */
+int change_clear(struct ch_engine *e, struct record *r,
+		 const struct ch_id *lineage);
+/* A write that did not know of a deletion overruled it: write down what that
+ * means. */
+int change_settle(struct ch_engine *e, struct record *r);
+
+/* move.c */
+int move_rename(struct ch_engine *e, const struct ch_submit *s);
+/* @lineage, deleted here, is now @to, where its MADE entry is @made. Whoever
+ * knows of the deletion hears of that. */
+int move_restored(struct ch_engine *e, struct ch_bytes name,
+		  const struct entry *made, struct ch_bytes to,
+		  struct ch_bytes user);
+/* The MADE entry of @lineage in @r, which was @name before: written. @was: what
+ * it was there; NULL. */
+int move_make(struct ch_engine *e, struct record *r,
+	      const struct ch_id *lineage, struct ch_bytes name,
+	      const struct entry *was);
+/*
+ * Where @lineage went, that moved from @r: 1 and the record (initialized, and
+ * its place) of where it is now, or was deleted; 0: that is not known here yet;
+ * -ENOENT: it is gone, and so is the record; below.
+ */
+int move_find(struct ch_engine *e, const struct record *r,
+	      const struct ch_id *lineage, struct record *ret);
+/* Bring there what @name still has of lineages that moved. 1: something was;
+ * *ret_due_ms: then something is left to others until then; 0; below. */
+int move_bring(struct ch_engine *e, struct ch_bytes name, uint64_t since_ms,
+	       uint64_t *ret_due_ms);
+/* Is there such? Then it may not be forgotten. */
+bool move_is_open(const struct record *r);
+
 /* sites.c */
 /* Edit @r as the file sites says. @seen: what its writer has seen, NULL: all.
  * 0; 1 when @s was answered with what is wrong; below. */
@@ -396,6 +431,8 @@ int plan_ran(struct ch_engine *e, const struct ch_ran *ran);
 /* A driver is at work on that body. */
 bool plan_uses(const struct ch_engine *e, const struct ch_hash *body);
 int plan_changed(struct ch_engine *e, struct ch_bytes name);
+/* The same of what has that name on a platform. */
+int plan_object(struct ch_engine *e, struct ch_bytes object);
 int plan_start(struct ch_engine *e);
 int plan_run(struct ch_engine *e);
 int put_job(struct ch_engine *e, struct ch_bytes name,
@@ -413,6 +450,10 @@ bool plan_is_in_grace(const struct ch_engine *e, struct ch_bytes name,
  * of @say that are set by it: site, epoch, nonce, number, changed_ms. Observed:
  * NULL p: as it was. 0, or below. */
 int say(struct ch_engine *e, const struct record *r, struct report *say);
+/* The same of what is now called as @r is, and was @from: no news to anyone.
+ * @object: as in struct stored_job. 0, also where nothing was said. */
+int say_moved(struct ch_engine *e, const struct record *r, struct ch_bytes from,
+	      struct ch_bytes object);
 /* Nothing any more. */
 int say_nothing(struct ch_engine *e, struct ch_bytes name);
 /* Where our report stands in outboxes; 0: there is none. */
@@ -432,6 +473,8 @@ int guard_pass(struct ch_engine *e, struct ch_bytes name,
 /* It is not to be removed any more. The caller stores @job. */
 int guard_void(struct ch_engine *e, struct ch_bytes name,
 	       struct stored_job *job);
+/* What is held of @from is called @to now. */
+int guard_rename(struct ch_engine *e, struct ch_bytes from, struct ch_bytes to);
 /* The job whose removal is held; @buf holds what it borrows. 0, -ENOENT. */
 int guard_held(struct ch_engine *e, struct ch_bytes name, struct strbuf *buf,
 	       struct stored_job *ret_job);

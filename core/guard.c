@@ -231,6 +231,27 @@ int guard_void(struct ch_engine *e, struct ch_bytes name,
 	return held ? del_held(e, name) : 0;
 }
 
+int guard_rename(struct ch_engine *e, struct ch_bytes from, struct ch_bytes to)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	struct stored_held held;
+	int rc;
+
+	key_held(&key, from);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
+	if (rc == 0 && stored_held_decode(strbuf_bytes(&value), &held) < 0)
+		rc = -EIO;
+	if (rc == 0)
+		rc = put_held(e, to, &held);
+	if (rc == 0)
+		rc = del_held(e, from);
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 int guard_held(struct ch_engine *e, struct ch_bytes name, struct strbuf *buf,
 	       struct stored_job *ret_job)
 {

@@ -5,7 +5,8 @@
  * A hold is a duration. Each site counts it down by its own running time from
  * when it learned of it, so no two clocks are compared, and time in which an
  * agent was down does not count. What it began with is stored beside the
- * record; the end by the wall clock, which people read, follows it.
+ * record; the end by the wall clock, which people read, follows it. A rename
+ * takes it along.
  */
 #include <errno.h>
 
@@ -48,6 +49,28 @@ static int load(struct ch_engine *e, struct ch_bytes name,
 	return rc;
 }
 
+/* What it began with under a former name; else -ENOENT. */
+static int load_from(struct ch_engine *e, const struct record *r,
+		     const struct entry *entry, struct stored_hold *ret)
+{
+	const struct ch_id lineage = resource_lineage(r);
+	const struct entry *made = resource_made(r, &lineage);
+	struct stored_hold h;
+	struct ch_bytes name;
+	int rc = -ENOENT;
+
+	for (size_t i = 0; made && rc == -ENOENT &&
+			   entry_from(made, i, &name) == 0;
+	     i++) {
+		rc = load(e, name, &h);
+		if (rc == 0 && dot_cmp(&h.dot, entry_origin(entry)) != 0)
+			rc = -ENOENT;
+	}
+	if (rc == 0)
+		*ret = h;
+	return rc;
+}
+
 int hold_left(struct ch_engine *e, const struct record *r, uint64_t *ret_left,
 	      uint64_t *ret_end)
 {
@@ -63,10 +86,15 @@ int hold_left(struct ch_engine *e, const struct record *r, uint64_t *ret_left,
 	rc = load(e, r->name, &h);
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
-	changed = rc == -ENOENT || dot_cmp(&h.dot, &entry->dot) != 0;
-	if (changed)
-		h = (struct stored_hold){.dot = entry->dot,
-					 .end_run_ms = run + ms};
+	changed = rc == -ENOENT || dot_cmp(&h.dot, entry_origin(entry)) != 0;
+	if (changed) {
+		rc = load_from(e, r, entry, &h);
+		if (rc == -ENOENT)
+			h = (struct stored_hold){.dot = *entry_origin(entry),
+						 .end_run_ms = run + ms};
+		else if (rc < 0)
+			return rc;
+	}
 	if (h.end_run_ms <= run)
 		return 0;
 	*ret_left = h.end_run_ms - run;

@@ -359,7 +359,7 @@ static bool mode_changed(const struct record *a, const struct record *b)
 
 static struct ch_bytes author(struct ch_engine *e, const struct entry *entry)
 {
-	return member_name(e, &entry->dot.actor.site);
+	return member_name(e, &entry_origin(entry)->actor.site);
 }
 
 static bool is_torn(const struct record *r, uint16_t type, const char *sub)
@@ -488,7 +488,7 @@ static int announce_conflicts(struct ch_engine *e, const struct record *r,
 static int announce(struct ch_engine *e, const struct record *r,
 		    const struct record *old)
 {
-	const struct entry *is = resource_spec(r), *tomb;
+	const struct entry *is = resource_spec(r), *tomb = NULL;
 	const struct entry *was = old ? resource_spec(old) : NULL;
 	bool there = resource_is_there(r);
 	bool was_there = old && resource_is_there(old);
@@ -515,12 +515,17 @@ static int announce(struct ch_engine *e, const struct record *r,
 	if (rc == 0 && old)
 		rc = resource_sites(old, see_site, &p);
 	update_stale(e, CH_STALE_CONTENT, r->name, none, false);
-	if (there && is && !version_equal(&v, &w))
+	/* A version that came by a rename was told of under its other name. */
+	if (there && is && !version_equal(&v, &w) &&
+	    (was_there || !is->origin_name.len))
 		update_notice(e, "version", r->name, author(e, is), &v,
 			      is->user, "%s", "");
 	if (rc == 0)
 		rc = announce_conflicts(e, r, old, &v);
-	if (was_there && !there && (tomb = record_next(r, ENTRY_TOMB, &pos)))
+	while (was_there && !there && (tomb = record_next(r, ENTRY_TOMB, &pos)))
+		if (!tomb->to.len && !resource_moved(r, &tomb->lineage))
+			break;
+	if (was_there && !there && tomb)
 		update_notice(e, "deleted", r->name, author(e, tomb), NULL,
 			      tomb->user, "%s", "");
 	return rc;
@@ -573,6 +578,17 @@ static int move_count(struct ch_engine *e, bool was, bool is)
 	return db_put_u64(e, COL_SYS, "count", e->count);
 }
 
+static bool has_left(const struct record *r)
+{
+	const struct entry *tomb;
+	size_t pos = 0;
+
+	while ((tomb = record_next(r, ENTRY_TOMB, &pos)))
+		if (tomb->to.len)
+			return true;
+	return false;
+}
+
 int keep_forget(struct ch_engine *e, const struct record *r)
 {
 	bool there = resource_is_there(r);
@@ -581,7 +597,7 @@ int keep_forget(struct ch_engine *e, const struct record *r)
 	int rc;
 
 	rc = body_move_refs(e, r->name, r, NULL);
-	if (rc == 0 && record_get(r, ENTRY_HOLD, ch_str("")))
+	if (rc == 0 && (record_get(r, ENTRY_HOLD, ch_str("")) || has_left(r)))
 		rc = hold_forget(e, r->name);
 	if (rc == 0)
 		rc = db_del(e, COL_RECORD, r->name);
@@ -644,6 +660,10 @@ int keep_settle(struct ch_engine *e, struct ch_bytes name)
 	holder = resource_is_holder(&r, &e->cfg.self);
 	if (holder &&
 	    (there || c.others || resource_site_out(&r, &e->cfg.self)))
+		goto out;
+	/* What belongs under another name is brought there first, by us or by
+	 * who holds it and knows of it. */
+	if (move_is_open(&r) && (holder || !c.others))
 		goto out;
 	rc = db_get(e, COL_JOB, name, &job);
 	if (rc == 0)
@@ -712,6 +732,49 @@ static bool policy_changed(const struct record *r, const struct record *old)
 	return false;
 }
 
+static int touch_all(struct ch_engine *e, const struct entry *made)
+{
+	struct ch_bytes name;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && entry_from(made, i, &name) == 0; i++)
+		rc = plan_touch(e, name);
+	return rc;
+}
+
+/* What has not followed yet from where it was called otherwise may do so now.
+ */
+static int touch_former(struct ch_engine *e, const struct record *r)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < r->n && r->v[i].type <= ENTRY_TOMB; i++) {
+		struct entry was;
+		size_t pos = 0;
+
+		if (rc == 0 && r->v[i].type == ENTRY_MADE)
+			rc = touch_all(e, &r->v[i]);
+		while (rc == 0 && r->v[i].type == ENTRY_TOMB &&
+		       image_next(r->v[i].image, &pos, &was) > 0)
+			if (was.type == ENTRY_MADE)
+				rc = touch_all(e, &was);
+	}
+	return rc;
+}
+
+/* One that ended is forgotten; one that was renamed goes on from there. */
+static int move_hold(struct ch_engine *e, const struct record *r,
+		     const struct record *old)
+{
+	uint64_t left, end;
+
+	if (record_get(r, ENTRY_HOLD, ch_str("")))
+		return hold_left(e, r, &left, &end);
+	return old && record_get(old, ENTRY_HOLD, ch_str("")) && !has_left(r)
+		       ? hold_forget(e, r->name)
+		       : 0;
+}
+
 static int save(struct ch_engine *e, struct record *r, const struct record *old,
 		uint64_t old_seq, const struct ch_id *from,
 		const struct record *theirs, bool confirmed)
@@ -745,15 +808,16 @@ static int save(struct ch_engine *e, struct record *r, const struct record *old,
 		rc = resource_sites(old, part_from, &p);
 	if (rc == 0) /* It looks whether the record may go, too. */
 		rc = plan_touch(e, r->name);
+	if (rc == 0)
+		rc = touch_former(e, r);
 	if (rc == 0 && old &&
 	    (resource_is_secret(old) != resource_is_secret(r) ||
 	     policy_changed(r, old)))
 		rc = plan_changed(e, r->name);
 	if (rc == 0)
 		rc = body_move_refs(e, r->name, old, r);
-	if (rc == 0 && old && record_get(old, ENTRY_HOLD, ch_str("")) &&
-	    !record_get(r, ENTRY_HOLD, ch_str("")))
-		rc = hold_forget(e, r->name);
+	if (rc == 0)
+		rc = move_hold(e, r, old);
 	if (rc == 0 && is && !old)
 		rc = db_del(e, COL_CERT, r->name);
 	return rc < 0 ? rc : put_record(e, r, p.seq);

@@ -289,9 +289,12 @@ static int count_turn(void *arg, const struct resource_site *s)
 static int turn_of(struct ch_engine *e, const struct tear *t, size_t *ret_turn)
 {
 	const struct entry *first = &t->r->v[t->lo];
+	const struct entry *shown =
+		first->type == ENTRY_SPEC
+			? resource_spec(t->r)
+			: record_get(t->r, first->type, first->sub);
 	struct turn turn = {
-		.author = record_get(t->r, first->type, first->sub)
-				  ->dot.actor.site,
+		.author = entry_origin(shown)->actor.site,
 		.self = e->cfg.self,
 	};
 	int rc = resource_sites(t->r, count_turn, &turn);

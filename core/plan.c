@@ -45,6 +45,7 @@
 #define RETRY_MAX_MS 300000u
 #define LOOK_AGAIN_MS 2000u /* Applied, but not healthy yet. */
 #define FIRST_WORD_MS 5000u /* For a site to answer, at the start. */
+#define MOVE_AGAIN_MS 1000u /* Renamed, but not all of it is known yet. */
 #define SCRUB_FIRST 512     /* Records a round, in the first pass. */
 #define SCRUB_LATER 64      /* Each SCRUB_STEP_MS, in later ones. */
 #define SCRUB_STEP_MS 640u
@@ -68,6 +69,75 @@ static struct act **free_slot(struct ch_engine *e)
 	return NULL;
 }
 
+/* Who has @object on the platform of @driver: 0 and @ret; -ENOENT: the
+ * resource that is called so, if any. */
+static int get_object(struct ch_engine *e, struct ch_bytes object,
+		      struct ch_bytes driver, struct strbuf *ret)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_object(&key, object, driver);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_SYS, strbuf_bytes(&key), ret);
+	strbuf_release(&key);
+	return rc;
+}
+
+/* @name "": nobody any more. */
+static int put_object(struct ch_engine *e, const struct stored_job *job,
+		      struct ch_bytes name)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	if (!job->object.len)
+		return 0;
+	key_object(&key, job->object, job->driver);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = name.len ? db_put(e, COL_SYS, strbuf_bytes(&key), name)
+			      : db_del(e, COL_SYS, strbuf_bytes(&key));
+	strbuf_release(&key);
+	/* Whoever is called so may have waited for it. */
+	return rc == 0 && !name.len ? plan_touch(e, job->object) : rc;
+}
+
+/* Under which name we have a job of @lineage: 0 and @ret; -ENOENT; below. */
+static int get_lineage(struct ch_engine *e, const struct ch_id *lineage,
+		       struct strbuf *ret)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_lineage(&key, lineage);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_SYS, strbuf_bytes(&key), ret);
+	strbuf_release(&key);
+	return rc;
+}
+
+/* @name "": under none any more, if it was @was. */
+static int put_lineage(struct ch_engine *e, const struct ch_id *lineage,
+		       struct ch_bytes name, struct ch_bytes was)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	int rc = get_lineage(e, lineage, &value);
+
+	key_lineage(&key, lineage);
+	if ((rc == 0 || rc == -ENOENT) && strbuf_error(&key) < 0)
+		rc = -ENOMEM;
+	if ((rc == 0 || rc == -ENOENT) && name.len)
+		rc = db_put(e, COL_SYS, strbuf_bytes(&key), name);
+	else if (rc == 0 && ch_bytes_equal(strbuf_bytes(&value), was))
+		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 int put_job(struct ch_engine *e, struct ch_bytes name,
 	    const struct stored_job *job)
 {
@@ -80,6 +150,16 @@ int put_job(struct ch_engine *e, struct ch_bytes name,
 		rc = db_put(e, COL_JOB, name, strbuf_bytes(&value));
 	strbuf_release(&value);
 	return rc;
+}
+
+static int del_job(struct ch_engine *e, struct ch_bytes name,
+		   const struct stored_job *job)
+{
+	int rc = put_object(e, job, ch_str(""));
+
+	if (rc == 0)
+		rc = put_lineage(e, &job->lineage, ch_str(""), name);
+	return rc < 0 ? rc : db_del(e, COL_JOB, name);
 }
 
 /* What is known of one resource while it is looked at. */
@@ -171,10 +251,16 @@ static int last_said(struct ch_engine *e, struct ch_bytes name,
 static int say_state(struct ch_engine *e, struct act *a, struct sight *s,
 		     enum state state, struct ch_bytes message)
 {
-	struct strbuf buf = STRBUF_INIT;
+	struct strbuf buf = STRBUF_INIT, extra = STRBUF_INIT;
 	struct report r;
 	int rc = last_said(e, a->name, &buf, &r);
 
+	if (rc == 0) {
+		report_put_object(&extra,
+				  s->has_job ? s->job.object : ch_str(""));
+		r.extra = strbuf_bytes(&extra);
+		rc = strbuf_error(&extra);
+	}
 	if (rc == 0) {
 		r.state = (uint8_t)state;
 		r.desired = s->version;
@@ -200,6 +286,7 @@ static int say_state(struct ch_engine *e, struct act *a, struct sight *s,
 		}
 		rc = say(e, &s->r, &r);
 	}
+	strbuf_release(&extra);
 	strbuf_release(&buf);
 	return rc;
 }
@@ -255,7 +342,9 @@ static int start_job(struct ch_engine *e, struct act *a, struct sight *s,
 	a->asked = s->job;
 	job->id = a->job;
 	job->verb = verb;
-	job->name = arena_str(e->u->arena, a->name);
+	job->name = arena_str(e->u->arena,
+			      s->job.object.len ? s->job.object : a->name);
+	job->resource = arena_str(e->u->arena, a->name);
 	job->driver = arena_str(e->u->arena, s->job.driver);
 	job->lineage = s->job.lineage;
 	job->owned = s->job.ours;
@@ -314,7 +403,7 @@ static int put_orphan(struct ch_engine *e, struct act *a,
 	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
 	int rc;
 
-	key_orphan(&key, job->driver, a->name);
+	key_orphan(&key, job->driver, job->object.len ? job->object : a->name);
 	stored_orphan_encode(&o, &value);
 	rc = key.bad || value.bad ? -ENOMEM : 0;
 	if (rc == 0)
@@ -325,14 +414,15 @@ static int put_orphan(struct ch_engine *e, struct act *a,
 	return rc;
 }
 
-/* What was left there once is what @s asks for again: 1 and @ret; 0; below. */
-static int get_orphan(struct ch_engine *e, struct act *a, struct sight *s,
-		      struct stored_orphan *ret)
+/* What was left there under @name is what @s asks for again: 1 and @ret; 0;
+ * below. */
+static int orphan_named(struct ch_engine *e, struct sight *s,
+			struct ch_bytes name, struct stored_orphan *ret)
 {
 	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
 	int rc;
 
-	key_orphan(&key, s->driver, a->name);
+	key_orphan(&key, s->driver, name);
 	rc = strbuf_error(&key);
 	if (rc == 0)
 		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
@@ -345,13 +435,40 @@ static int get_orphan(struct ch_engine *e, struct act *a, struct sight *s,
 	return id_cmp(&ret->lineage, &s->want.lineage) == 0;
 }
 
+/* The same under its name or a former one, which is @ret_object then, unless
+ * another has that by now. */
+static int get_orphan(struct ch_engine *e, struct act *a, struct sight *s,
+		      struct stored_orphan *ret, struct ch_bytes *ret_object)
+{
+	const struct entry *made = resource_made(&s->r, &s->want.lineage);
+	int rc = orphan_named(e, s, a->name, ret);
+	struct ch_bytes name;
+
+	*ret_object = ch_str("");
+	for (size_t i = 0;
+	     made && rc == 0 && entry_from(made, i, &name) == 0; i++) {
+		struct strbuf buf = STRBUF_INIT;
+
+		rc = orphan_named(e, s, name, ret);
+		if (rc > 0) {
+			*ret_object = name;
+			rc = get_object(e, name, s->driver, &buf);
+			if (rc == -ENOENT)
+				rc = db_get(e, COL_JOB, name, &buf);
+			rc = rc == -ENOENT ? 1 : rc < 0 ? rc : 0;
+		}
+		strbuf_release(&buf);
+	}
+	return rc;
+}
+
 static int del_orphan(struct ch_engine *e, struct act *a,
-		      struct ch_bytes driver)
+		      const struct stored_job *job)
 {
 	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
 	int rc;
 
-	key_orphan(&key, driver, a->name);
+	key_orphan(&key, job->driver, job->object.len ? job->object : a->name);
 	rc = strbuf_error(&key);
 	if (rc == 0)
 		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
@@ -363,11 +480,13 @@ static int del_orphan(struct ch_engine *e, struct act *a,
 }
 
 /* Does what is in force stay there when the resource leaves this site? A
- * resource that was made in its place says nothing about it. */
+ * resource that was made in its place says nothing about it, nor does what is
+ * left of one that was renamed. */
 static bool stays(const struct sight *s)
 {
 	bool speaks = resource_has_lineage(&s->r, &s->job.lineage) ||
-		      !resource_is_there(&s->r);
+		      !(resource_is_there(&s->r) ||
+			resource_moved(&s->r, &s->job.lineage));
 
 	return (speaks ? s->policy : s->job.policy) & JOB_KEEP;
 }
@@ -380,7 +499,7 @@ static int leave(struct ch_engine *e, struct act *a, struct sight *s)
 	if (rc == 0)
 		rc = guard_void(e, a->name, &s->job);
 	if (rc == 0)
-		rc = db_del(e, COL_JOB, a->name);
+		rc = del_job(e, a->name, &s->job);
 	if (rc < 0)
 		return rc;
 	update_notice(e, "withdrawn", a->name, engine_name(e), &s->job.version,
@@ -410,6 +529,17 @@ static const struct entry *any_entry(const struct record *r, uint16_t type)
 	return record_next(r, type, &pos);
 }
 
+/* A deletion, not a rename. */
+static const struct entry *tomb_of(const struct record *r)
+{
+	const struct entry *tomb;
+	size_t pos = 0;
+
+	while ((tomb = record_next(r, ENTRY_TOMB, &pos)) && tomb->to.len)
+		;
+	return tomb;
+}
+
 /* Why is it to be removed from here? */
 static struct guard_cause cause_of(struct ch_engine *e, const struct sight *s)
 {
@@ -417,7 +547,7 @@ static struct guard_cause cause_of(struct ch_engine *e, const struct sight *s)
 	struct guard_cause c = {.what = "deleted"};
 
 	if (!resource_is_there(&s->r)) {
-		blame(e, any_entry(&s->r, ENTRY_TOMB), &c);
+		blame(e, tomb_of(&s->r), &c);
 	} else if (!resource_has_lineage(&s->r, &s->job.lineage)) {
 		c.what = "another resource was made in its place";
 		blame(e, any_entry(&s->r, ENTRY_MADE), &c);
@@ -466,6 +596,57 @@ static int unsay_held(struct ch_engine *e, struct act *a, struct sight *s)
 			 ch_str(""));
 }
 
+/* Two of the name that it has now: each stays as it is. 1, or below. */
+static int say_stays(struct ch_engine *e, struct act *a, struct sight *s,
+		     struct ch_bytes to)
+{
+	struct strbuf text = STRBUF_INIT;
+	int rc = 0;
+
+	if (s->in) {
+		strbuf_addf(&text,
+			    "what is there moves to '%.*s', where two "
+			    "resources have one name: write its spec to "
+			    "settle it first",
+			    (int)to.len, (const char *)to.p);
+		rc = strbuf_error(&text);
+		if (rc == 0)
+			rc = say_state(e, a, s, STATE_CONFLICT,
+				       strbuf_bytes(&text));
+	}
+	strbuf_release(&text);
+	return rc < 0 ? rc : 1;
+}
+
+/* Our job is of a lineage that is not here, but perhaps where two have one
+ * name. 1: it stays until that is settled; 0; below. */
+static int is_elsewhere(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	struct strbuf key = STRBUF_INIT, name = STRBUF_INIT;
+	struct record r;
+	uint64_t seq;
+	int rc;
+
+	if (resource_has_lineage(&s->r, &s->job.lineage))
+		return 0;
+	record_init(&r);
+	key_stays(&key, &s->job.lineage);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &name);
+	if (rc == 0)
+		rc = keep_load(e, strbuf_bytes(&name), &r, &seq);
+	if (rc == 0 && resource_has_lineage(&r, &s->job.lineage) &&
+	    resource_site_in(&r, &e->cfg.self) && resource_is_split(&r))
+		rc = say_stays(e, a, s, r.name);
+	else if ((rc == 0 || rc == -ENOENT) && name.len)
+		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
+	record_release(&r);
+	strbuf_release(&name);
+	strbuf_release(&key);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 {
 	int rc;
@@ -480,6 +661,9 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 	}
 	if (e->now_ms < a->withdraw_ms)
 		return act_due(e, a, a->withdraw_ms);
+	rc = is_elsewhere(e, a, s);
+	if (rc)
+		return rc < 0 ? rc : 0;
 	if (stays(s))
 		return leave(e, a, s);
 	rc = stop_on_hold(e, a, s);
@@ -500,11 +684,36 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 	return rc < 0 ? rc : 0;
 }
 
+/* 1: what would be ours there is another resource's, that was once called as we
+ * are; 0; below. */
+static int is_taken(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	struct strbuf owner = STRBUF_INIT, text = STRBUF_INIT;
+	int rc = get_object(e, a->name, s->driver, &owner);
+
+	if (rc == 0) {
+		strbuf_addf(&text,
+			    "'%.*s' there belongs to the resource '%.*s', "
+			    "which was called so",
+			    (int)a->name.len, (const char *)a->name.p,
+			    (int)owner.len, owner.buf);
+		rc = strbuf_error(&text);
+		if (rc == 0)
+			rc = say_state(e, a, s, STATE_FAILED,
+				       strbuf_bytes(&text));
+		rc = rc < 0 ? rc : 1;
+	}
+	strbuf_release(&text);
+	strbuf_release(&owner);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 {
 	struct stored_job was = s->job;
+	bool had = s->has_job, took = false;
 	struct stored_orphan left;
-	bool had = s->has_job;
+	struct ch_bytes object;
 	int rc;
 
 	rc = stop_on_hold(e, a, s);
@@ -512,6 +721,14 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 		return rc < 0 ? rc : 0;
 	if (must_wait(e, a, CH_APPLY, &s->version))
 		return a->retry_never ? 0 : act_due(e, a, a->retry_ms);
+	if (!had) {
+		rc = get_orphan(e, a, s, &left, &object);
+		took = rc > 0;
+		if (rc == 0)
+			rc = is_taken(e, a, s);
+		if (rc < 0 || (rc > 0 && !took))
+			return rc < 0 ? rc : 0;
+	}
 	if (!free_slot(e)) {
 		act_await_slot(e, a);
 		return 0;
@@ -519,15 +736,10 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 	if (a->tried != CH_APPLY ||
 	    !version_equal(&a->tried_version, &s->version))
 		a->tries = 0;
-	if (!had) {
-		rc = get_orphan(e, a, s, &left);
-		if (rc < 0)
-			return rc;
-		had = rc > 0;
-		if (had)
-			was = (struct stored_job){.effective = left.effective,
-						  .ours = true};
-	}
+	if (took)
+		was = (struct stored_job){.effective = left.effective,
+					  .ours = true,
+					  .object = object};
 	s->job = (struct stored_job){
 		.phase = JOB_BEGUN,
 		.driver = s->driver,
@@ -537,12 +749,17 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 		.effective = hash_is_zero(&s->want.patch_vid)
 				     ? s->want.spec.hash
 				     : (struct ch_hash){{0}},
-		.ours = had && was.ours,
+		.ours = (had || took) && was.ours,
 		.policy = s->policy,
+		.object = had || took ? was.object : ch_str(""),
 	};
-	if (had)
+	if (had || took)
 		remember(&s->job, &was);
-	rc = start_job(e, a, s, CH_APPLY, had ? &was : NULL);
+	rc = start_job(e, a, s, CH_APPLY, had || took ? &was : NULL);
+	if (rc == 0 && took)
+		rc = put_object(e, &s->job, a->name);
+	if (rc == 0 && !had)
+		rc = put_lineage(e, &s->job.lineage, a->name, ch_str(""));
 	if (rc == 0)
 		rc = put_job(e, a->name, &s->job);
 	if (rc == 0)
@@ -567,6 +784,9 @@ static int rest(struct ch_engine *e, struct act *a, struct sight *s)
 	rc = say_nothing(e, a->name);
 	if (rc < 0)
 		return rc;
+	/* It may be for us to bring that where it belongs. */
+	if (move_is_open(&s->r) && resource_is_holder(&s->r, &e->cfg.self))
+		return 0;
 	if (!s->out)
 		return keep_settle(e, a->name);
 	/* Withdrawn, and done: the record need not remember it. */
@@ -633,6 +853,296 @@ static int say_unconfirmed(struct ch_engine *e, struct act *a, struct sight *s)
 	return rc;
 }
 
+/* Renames: a job goes with its resource, and no driver hears of it. */
+
+/* The job waits aside: the name that its resource has now is still that of one
+ * which moves on, perhaps here. */
+static int park(struct ch_engine *e, struct stored_job *job,
+		struct ch_bytes name)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	int rc;
+
+	key_parked(&key, &job->lineage);
+	stored_job_encode(job, &value);
+	rc = key.bad || value.bad ? -ENOMEM : 0;
+	if (rc == 0)
+		rc = db_put(e, COL_SYS, strbuf_bytes(&key),
+			    strbuf_bytes(&value));
+	if (rc == 0)
+		rc = put_lineage(e, &job->lineage, ch_str(""), name);
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc;
+}
+
+/* What waits for @name: 1: it has it now; 0: nothing; below. */
+static int unpark(struct ch_engine *e, const struct ch_id *lineage,
+		  struct ch_bytes name)
+{
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	struct stored_job job;
+	int rc;
+
+	key_parked(&key, lineage);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
+	if (rc == 0 && stored_job_decode(strbuf_bytes(&value), &job) < 0)
+		rc = -EIO;
+	if (rc == 0)
+		rc = put_object(e, &job, ch_str(""));
+	if (rc == 0 && ch_bytes_equal(job.object, name))
+		job.object = ch_str("");
+	if (rc == 0)
+		rc = put_job(e, name, &job);
+	if (rc == 0)
+		rc = put_object(e, &job, name);
+	if (rc == 0)
+		rc = put_lineage(e, lineage, name, ch_str(""));
+	if (rc == 0)
+		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
+	if (rc == 0)
+		rc = plan_changed(e, name);
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return rc == -ENOENT ? 0 : rc < 0 ? rc : 1;
+}
+
+/* The job of @from, as it stands in the store, and with it what we said of it,
+ * is from now on that of @r. 1: it is, or waits for that; 0: not while one runs
+ * there, or while another is at home there; 2: @r has one already of the same
+ * lineage; below. */
+static int hand_over(struct ch_engine *e, struct ch_bytes from,
+		     const struct record *r)
+{
+	const struct act *a = act_find(e, from), *b = act_find(e, r->name);
+	struct strbuf buf = STRBUF_INIT, other = STRBUF_INIT;
+	struct stored_job job, its;
+	bool same, goes = false;
+	int rc;
+
+	if ((a && a->job) || (b && b->job))
+		return 0;
+	rc = db_get(e, COL_JOB, from, &buf);
+	if (rc == 0 && stored_job_decode(strbuf_bytes(&buf), &job) < 0)
+		rc = -EIO;
+	if (rc < 0)
+		goto out;
+	rc = db_get(e, COL_JOB, r->name, &other);
+	if (rc == 0) {
+		rc = stored_job_decode(strbuf_bytes(&other), &its);
+		same = rc == 0 && id_cmp(&its.lineage, &job.lineage) == 0;
+		/* Not before that one is in force. */
+		if (same && its.phase == JOB_BEGUN) {
+			rc = 0;
+			goto out;
+		}
+		goes = rc == 0 && resource_moved(r, &its.lineage);
+		rc = rc < 0 ? -EIO : same ? 2 : 0;
+		if (rc || !goes)
+			goto out;
+	} else if (rc != -ENOENT) {
+		goto out;
+	}
+	if (goes && job.guard == GUARD_HELD) {
+		rc = 0; /* It stands in .held under a name. */
+		goto out;
+	}
+	rc = put_object(e, &job, ch_str(""));
+	if (!job.object.len)
+		job.object = from;
+	if (!goes && ch_bytes_equal(job.object, r->name))
+		job.object = ch_str("");
+	if (rc == 0)
+		rc = db_del(e, COL_JOB, from);
+	if (rc == 0)
+		rc = put_object(e, &job, r->name);
+	if (rc == 0 && goes) {
+		rc = park(e, &job, from);
+		if (rc == 0)
+			rc = plan_touch(e, from);
+		if (rc == 0)
+			rc = plan_touch(e, r->name);
+		rc = rc < 0 ? rc : 1;
+		goto out;
+	}
+	if (rc == 0)
+		rc = put_job(e, r->name, &job);
+	if (rc == 0 && job.guard == GUARD_HELD)
+		rc = guard_rename(e, from, r->name);
+	if (rc == 0)
+		rc = put_lineage(e, &job.lineage, r->name, ch_str(""));
+	if (rc == 0)
+		rc = say_moved(e, r, from, job.object);
+	if (rc == 0)
+		rc = plan_touch(e, from);
+	if (rc == 0)
+		rc = plan_changed(e, r->name);
+	rc = rc < 0 ? rc : 1;
+out:
+	strbuf_release(&other);
+	strbuf_release(&buf);
+	return rc;
+}
+
+/* Our job is of a lineage that has another name by now. 1: it stays until more
+ * is known; 0: it is ours to withdraw; below. */
+static int follow(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	struct record r;
+	int rc;
+
+	record_init(&r);
+	rc = move_find(e, &s->r, &s->job.lineage, &r);
+	if (rc == 1 && !resource_has_lineage(&r, &s->job.lineage))
+		rc = 2; /* It was deleted there. */
+	else if (rc == 1 && resource_is_split(&r))
+		rc = say_stays(e, a, s, r.name);
+	else if (rc == 1)
+		rc = hand_over(e, a->name, &r);
+	else if (rc == 0)
+		rc = 1; /* Its record will come, and look for this. */
+	else if (rc == -ENOENT)
+		rc = 2;
+	record_release(&r);
+	if (rc == 0)
+		rc = act_due(e, a, e->now_ms + MOVE_AGAIN_MS);
+	return rc < 0 ? rc : rc != 2;
+}
+
+struct claim {
+	struct ch_engine *e;
+	struct sight *s;
+	struct strbuf *waits; /* A name that it is still under. */
+	bool again, took;
+};
+
+static int put_stays(struct ch_engine *e, const struct ch_id *lineage,
+		     struct ch_bytes name)
+{
+	struct strbuf key = STRBUF_INIT;
+	int rc;
+
+	key_stays(&key, lineage);
+	rc = strbuf_error(&key);
+	if (rc == 0)
+		rc = db_put(e, COL_SYS, strbuf_bytes(&key), name);
+	strbuf_release(&key);
+	return rc;
+}
+
+/* A name that the lineage @lineage had. */
+static int claim_from(struct claim *c, struct ch_bytes name,
+		      const struct ch_id *lineage)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct stored_job job;
+	struct record r;
+	uint64_t seq;
+	int rc;
+
+	record_init(&r);
+	rc = keep_load(c->e, name, &r, &seq);
+	if (rc == 0 || rc == -ENOENT)
+		rc = db_get(c->e, COL_JOB, name, &buf);
+	if (rc == 0 && stored_job_decode(strbuf_bytes(&buf), &job) < 0)
+		rc = -EIO;
+	if (rc == 0 && id_cmp(&job.lineage, lineage) == 0) {
+		if (c->s->has_job && id_cmp(&c->s->job.lineage, lineage) != 0) {
+			rc = put_stays(c->e, lineage, c->s->r.name);
+		} else if (c->s->has_job || c->took) {
+			; /* One is enough: that one withdraws. */
+		} else if (resource_has_lineage(&r, lineage)) {
+			c->again = true;
+			strbuf_reset(c->waits);
+			strbuf_add(c->waits, name.p, name.len);
+		} else {
+			rc = hand_over(c->e, name, &c->s->r);
+			c->took = rc == 1;
+			c->again |= rc == 0;
+		}
+	}
+	record_release(&r);
+	strbuf_release(&buf);
+	return rc == -ENOENT || rc > 0 ? 0 : rc;
+}
+
+/* Where we know it to have been. */
+static int claim_known(struct claim *c, const struct ch_id *lineage)
+{
+	struct strbuf where = STRBUF_INIT;
+	int rc = 0;
+
+	if (!c->s->has_job && !c->took) {
+		rc = unpark(c->e, lineage, c->s->r.name);
+		c->took = rc == 1;
+		rc = rc < 0 ? rc : 0;
+	}
+	if (rc == 0)
+		rc = get_lineage(c->e, lineage, &where);
+	if (rc == 0 && !ch_bytes_equal(strbuf_bytes(&where), c->s->r.name))
+		rc = claim_from(c, strbuf_bytes(&where), lineage);
+	strbuf_release(&where);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* @made of what is here, or was deleted here: where it was, as it says and, if
+ * it does not know of that, as we do. */
+static int claim_all(struct claim *c, const struct entry *made,
+		     const struct ch_id *lineage)
+{
+	struct ch_bytes name;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && entry_from(made, i, &name) == 0; i++)
+		rc = claim_from(c, name, lineage);
+	return rc == 0 && made->renames ? claim_known(c, lineage) : rc;
+}
+
+/* What this site has on its platform under a former name of @s. 1: nothing can
+ * be done before it is known that it moves, or now that it has; 0; below. */
+static int claim(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	struct strbuf waits = STRBUF_INIT, text = STRBUF_INIT;
+	struct claim c = {e, s, &waits, false, false};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < s->r.n; i++) {
+		const struct entry *x = &s->r.v[i];
+		struct entry was;
+		size_t pos = 0;
+
+		if (x->type > ENTRY_TOMB)
+			break;
+		if (x->type == ENTRY_MADE && entry_is_alive(&s->r, x))
+			rc = claim_all(&c, x, &x->lineage);
+		/* It outlived a deletion that its MADE entry did not. */
+		if (x->type == ENTRY_SPEC && entry_is_alive(&s->r, x) &&
+		    !resource_made(&s->r, &x->lineage))
+			rc = claim_known(&c, &x->lineage);
+		while (rc == 0 && x->type == ENTRY_TOMB &&
+		       image_next(x->image, &pos, &was) > 0)
+			if (was.type == ENTRY_MADE)
+				rc = claim_all(&c, &was, &was.lineage);
+	}
+	if (rc == 0 && c.again) {
+		rc = act_due(e, a, e->now_ms + MOVE_AGAIN_MS);
+		if (rc == 0 && s->in) {
+			strbuf_addf(&text, "moves from '%.*s'", (int)waits.len,
+				    waits.buf);
+			rc = strbuf_error(&text);
+			if (rc == 0)
+				rc = say_state(e, a, s, STATE_PENDING,
+					       waits.len ? strbuf_bytes(&text)
+							 : ch_str(""));
+		}
+	}
+	strbuf_release(&text);
+	strbuf_release(&waits);
+	return rc < 0 ? rc : c.took || c.again;
+}
+
 static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 {
 	bool apart = s->has_job && s->job.phase != JOB_ORPHANED;
@@ -650,6 +1160,14 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	rc = gone_named(e, &s->r, &gone);
 	if (rc) /* It is looked at again then. */
 		return rc < 0 ? rc : change_without(e, a->name, &gone);
+	if (s->has_job && resource_moved(&s->r, &s->job.lineage)) {
+		rc = follow(e, a, s);
+		if (rc)
+			return rc < 0 ? rc : 0;
+	}
+	rc = claim(e, a, s);
+	if (rc)
+		return rc < 0 ? rc : 0;
 	mine = s->has_job && resource_has_lineage(&s->r, &s->job.lineage);
 	other = s->in && !none && s->driver.len && s->has_job &&
 		!ch_bytes_equal(s->driver, s->job.driver);
@@ -675,9 +1193,11 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 		if (rc < 0)
 			return rc;
 	}
-	if (s->has_job && s->job.phase == JOB_ORPHANED && (!s->in || !mine)) {
-		/* Not ours to remove any more. */
-		rc = db_del(e, COL_JOB, a->name);
+	if (s->has_job && s->job.phase == JOB_ORPHANED &&
+	    (!s->in || !mine || other)) {
+		/* Not ours to remove any more, and not what another driver
+		 * has. */
+		rc = del_job(e, a->name, &s->job);
 		if (rc < 0)
 			return rc;
 		s->has_job = false;
@@ -753,6 +1273,28 @@ static void drop_if_settled(struct ch_engine *e, struct act *a)
 	act_free(a);
 }
 
+/* What is left here of resources that have another name now goes there. */
+static int bring(struct ch_engine *e, struct act *a, struct sight *s)
+{
+	uint64_t due = CH_NEVER;
+	int rc;
+
+	/* What a restored store says is not written on. */
+	if (s->unconfirmed || !move_is_open(&s->r)) {
+		a->left_ms = 0;
+		return 0;
+	}
+	if (!a->left_ms)
+		a->left_ms = e->now_ms;
+	do
+		rc = move_bring(e, a->name, a->left_ms, &due);
+	while (rc == 1);
+	if (rc == 0 && due != CH_NEVER)
+		rc = act_due(e, a, due);
+	sight_close(s);
+	return rc < 0 ? rc : sight_open(e, a->name, s);
+}
+
 static int look_at(struct ch_engine *e, struct act *a)
 {
 	struct sight s;
@@ -764,6 +1306,8 @@ static int look_at(struct ch_engine *e, struct act *a)
 		a->fresh_until_ms = 0;
 	if (!a->job) {
 		rc = sight_open(e, a->name, &s);
+		if (rc == 0)
+			rc = bring(e, a, &s);
 		if (rc == 0)
 			rc = consider(e, a, &s);
 		if (rc == 0)
@@ -914,6 +1458,27 @@ int plan_run(struct ch_engine *e)
 	return rc;
 }
 
+static int changed_one(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	(void)key;
+	return plan_changed(arg, value);
+}
+
+int plan_object(struct ch_engine *e, struct ch_bytes object)
+{
+	struct strbuf prefix = STRBUF_INIT;
+	int rc = plan_changed(e, object);
+
+	key_object(&prefix, object, ch_str(""));
+	if (rc == 0)
+		rc = strbuf_error(&prefix);
+	if (rc == 0 && object.len)
+		rc = db_scan(e, COL_SYS, strbuf_bytes(&prefix), ch_str(""),
+			     changed_one, e);
+	strbuf_release(&prefix);
+	return rc;
+}
+
 int plan_changed(struct ch_engine *e, struct ch_bytes name)
 {
 	struct act *a;
@@ -967,7 +1532,7 @@ static int failed(struct ch_engine *e, struct act *a, struct sight *s,
 	if (a->verb == CH_APPLY && ran->nothing && !s->job.ours &&
 	    s->job.phase == JOB_BEGUN) {
 		/* What is there is not ours: it is not known as such. */
-		int rc = db_del(e, COL_JOB, a->name);
+		int rc = del_job(e, a->name, &s->job);
 
 		if (rc < 0)
 			return rc;
@@ -997,7 +1562,7 @@ static int applied(struct ch_engine *e, struct act *a, struct sight *s,
 	s->job.n_before = 0;
 	s->has_job = true;
 	a->tries = 0;
-	rc = del_orphan(e, a, s->job.driver);
+	rc = del_orphan(e, a, &s->job);
 	return rc < 0 ? rc : put_job(e, a->name, &s->job);
 }
 
@@ -1091,7 +1656,7 @@ static int ran_job(struct ch_engine *e, struct act *a, struct sight *s,
 		a->withdraw_ms = 0;
 		update_notice(e, "withdrawn", a->name, engine_name(e),
 			      &s->job.version, ch_str(""), "%s", "");
-		return db_del(e, COL_JOB, a->name);
+		return del_job(e, a->name, &s->job);
 	}
 	return 0;
 }

@@ -22,17 +22,23 @@
 
 enum tag {
 	TAG_LINEAGE = 1, /* 16 bytes */
-	TAG_HLC = 2,	 /* u64 */
+	TAG_HLC = 2,     /* u64 */
 	TAG_USER = 3,
-	TAG_BODY = 4,	/* SHA-256, u64 length */
-	TAG_BASE = 5,	/* vid, SHA-256, u64 length, u8 syntax */
+	TAG_BODY = 4,   /* SHA-256, u64 length */
+	TAG_BASE = 5,   /* vid, SHA-256, u64 length, u8 syntax */
 	TAG_SYNTAX = 6, /* u8 */
-	TAG_FLAGS = 7,	/* u32 */
+	TAG_FLAGS = 7,  /* u32 */
 	TAG_VALUE = 8,
 	TAG_IMAGE = 9,
 	TAG_NUMBER = 10, /* u32 */
 	/* 11 is for a signature, 12 for how a body is encrypted. */
+	TAG_TO = 13,   /* b16 name; of a TOMB also: dot, u32 renames, vector */
+	TAG_FROM = 14, /* u32 renames, b16 names */
+	TAG_ORIGIN = 15, /* dot, name */
+			 /* A dot: site 16, u32 epoch, u32 nonce, u64 seq. */
 };
+
+#define DOT_LEN 32
 
 void record_init(struct record *r)
 {
@@ -137,6 +143,46 @@ static void put_tag_int(struct strbuf *sb, enum tag tag, uint64_t v, size_t n)
 		wire_put_u8(sb, (uint8_t)v);
 }
 
+static void put_dot(struct strbuf *sb, const struct dot *d)
+{
+	wire_put_raw(sb, d->actor.site.b, 16);
+	wire_put_u32(sb, d->actor.epoch);
+	wire_put_u32(sb, d->actor.nonce);
+	wire_put_u64(sb, d->seq);
+}
+
+static void get_dot(struct wire *w, struct dot *d)
+{
+	wire_copy(w, d->actor.site.b, 16);
+	d->actor.epoch = wire_u32(w);
+	d->actor.nonce = wire_u32(w);
+	d->seq = wire_u64(w);
+}
+
+static void put_to(struct strbuf *sb, const struct entry *e)
+{
+	bool tomb = e->type == ENTRY_TOMB;
+
+	wire_put_u8(sb, TAG_TO);
+	wire_put_u32(sb, (uint32_t)(2 + e->to.len +
+				    (tomb ? DOT_LEN + 4 + e->seen.len : 0)));
+	wire_put_b16(sb, e->to);
+	if (!tomb)
+		return;
+	put_dot(sb, &e->made);
+	wire_put_u32(sb, e->renames);
+	wire_put_raw(sb, e->seen.p, e->seen.len);
+}
+
+static void put_origin(struct strbuf *sb, const struct dot *d,
+		       struct ch_bytes name)
+{
+	wire_put_u8(sb, TAG_ORIGIN);
+	wire_put_u32(sb, (uint32_t)(DOT_LEN + name.len));
+	put_dot(sb, d);
+	wire_put_raw(sb, name.p, name.len);
+}
+
 void entry_payload(const struct entry *e, struct strbuf *sb)
 {
 	if (!id_is_zero(&e->lineage))
@@ -168,6 +214,77 @@ void entry_payload(const struct entry *e, struct strbuf *sb)
 		put_tag(sb, TAG_IMAGE, e->image.p, e->image.len);
 	if (e->number)
 		put_tag_int(sb, TAG_NUMBER, e->number, 4);
+	if (e->to.len)
+		put_to(sb, e);
+	if (e->type == ENTRY_MADE && e->renames) {
+		wire_put_u8(sb, TAG_FROM);
+		wire_put_u32(sb, (uint32_t)(4 + e->from.len));
+		wire_put_u32(sb, e->renames);
+		wire_put_raw(sb, e->from.p, e->from.len);
+	}
+	if (e->origin_name.len)
+		put_origin(sb, &e->origin, e->origin_name);
+}
+
+const struct dot *entry_origin(const struct entry *e)
+{
+	return e->origin_name.len ? &e->origin : &e->dot;
+}
+
+int entry_from(const struct entry *e, size_t i, struct ch_bytes *ret_name)
+{
+	struct wire w = wire_of(e->from);
+
+	do {
+		*ret_name = wire_b16(&w);
+		if (w.bad || !ret_name->len)
+			return -ENOENT;
+	} while (i-- > 0);
+	return 0;
+}
+
+/* Where the tag @tag would stand in @payload: behind all that are lower. */
+static size_t place_of_tag(struct ch_bytes payload, enum tag tag)
+{
+	struct wire w = wire_of(payload);
+	size_t at = 0;
+
+	while (w.len && wire_u8(&w) < tag) {
+		(void)wire_b32(&w);
+		if (w.bad)
+			break;
+		at = payload.len - w.len;
+	}
+	return at;
+}
+
+void entry_payload_moved(const struct entry *e, struct ch_bytes name,
+			 struct strbuf *sb)
+{
+	const char *p = e->payload.p;
+	size_t at;
+
+	if (e->origin_name.len) {
+		wire_put_raw(sb, p, e->payload.len);
+		return;
+	}
+	at = place_of_tag(e->payload, TAG_ORIGIN);
+	wire_put_raw(sb, p, at);
+	put_origin(sb, &e->dot, name);
+	wire_put_raw(sb, p + at, e->payload.len - at);
+}
+
+static void parse_to(struct entry *e, struct wire *in)
+{
+	e->to = wire_b16(in);
+	if (e->type != ENTRY_TOMB) {
+		in->len = 0;
+		return;
+	}
+	get_dot(in, &e->made);
+	e->renames = wire_u32(in);
+	e->seen = wire_raw(in, in->len);
+	in->bad |= !e->to.len;
 }
 
 int entry_parse(struct entry *e)
@@ -219,6 +336,19 @@ int entry_parse(struct entry *e)
 		case TAG_NUMBER:
 			e->number = wire_u32(&in);
 			break;
+		case TAG_TO:
+			parse_to(e, &in);
+			break;
+		case TAG_FROM:
+			e->renames = wire_u32(&in);
+			e->from = wire_raw(&in, in.len);
+			break;
+		case TAG_ORIGIN:
+			e->origin_at = e->payload.len - w.len - b.len - 5;
+			get_dot(&in, &e->origin);
+			e->origin_name = wire_raw(&in, in.len);
+			in.bad |= !e->origin_name.len;
+			break;
 		default:
 			in.len = 0; /* A later version's: kept as it is. */
 			break;
@@ -234,24 +364,32 @@ void entry_vid(const struct entry *e, struct ch_hash *ret_vid)
 	static const char domain[] = "cheops version 1\n";
 	uint8_t fixed[2 + 1 + 16 + 4 + 4 + 8];
 	uint8_t *p = fixed;
+	const struct dot *dot = entry_origin(e);
+	/* A version is the same under each name: what a rename added to its
+	 * payload is left out. */
+	size_t moved =
+		e->origin_name.len ? 5 + DOT_LEN + e->origin_name.len : 0;
+	size_t at = moved ? e->origin_at : e->payload.len;
 	const struct ch_bytes part[] = {
 		{domain, sizeof(domain) - 1},
 		{fixed, sizeof(fixed)},
 		e->sub,
-		e->payload,
+		{e->payload.p, at},
+		{(const char *)e->payload.p + at + moved,
+		 e->payload.len - at - moved},
 	};
 
 	*p++ = (uint8_t)(e->type >> 8);
 	*p++ = (uint8_t)e->type;
 	*p++ = (uint8_t)e->sub.len;
-	memcpy(p, e->dot.actor.site.b, 16);
+	memcpy(p, dot->actor.site.b, 16);
 	p += 16;
 	for (int i = 24; i >= 0; i -= 8)
-		*p++ = (uint8_t)(e->dot.actor.epoch >> i);
+		*p++ = (uint8_t)(dot->actor.epoch >> i);
 	for (int i = 24; i >= 0; i -= 8)
-		*p++ = (uint8_t)(e->dot.actor.nonce >> i);
+		*p++ = (uint8_t)(dot->actor.nonce >> i);
 	for (int i = 56; i >= 0; i -= 8)
-		*p++ = (uint8_t)(e->dot.seq >> i);
+		*p++ = (uint8_t)(dot->seq >> i);
 	hash_sum(part, sizeof(part) / sizeof(part[0]), ret_vid);
 }
 
@@ -523,12 +661,12 @@ void record_drop(struct record *r, uint16_t type, struct ch_bytes sub,
 	drop(r, type, sub, ctx, NULL);
 }
 
-void record_drop_dot(struct record *r, const struct dot *dot)
+void record_drop_dot(struct record *r, struct dot dot)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->n; i++)
-		if (dot_cmp(&r->v[i].dot, dot) != 0)
+		if (dot_cmp(&r->v[i].dot, &dot) != 0)
 			r->v[n++] = r->v[i];
 	r->n = n;
 }
@@ -542,7 +680,7 @@ int record_write(struct record *r, const struct vv *ctx,
 	if (insert(r, e) < 0)
 		return -ENOMEM;
 	if (vv_add(&r->clock, &e->dot.actor, e->dot.seq) < 0) {
-		record_drop_dot(r, &e->dot);
+		record_drop_dot(r, e->dot);
 		return -ENOMEM;
 	}
 	/* What it replaces: all that was seen, but not itself. */

@@ -87,6 +87,22 @@ struct entry {
 	struct ch_bytes value;
 	struct ch_bytes image; /* TOMB: see image.h. */
 	uint32_t number;       /* TOMB: N of .trash/NAME@SITE-N. */
+	/* Written by a rename: to what name. Where it is a TOMB, nothing was
+	 * deleted; SITE and WITNESS say who has to hear of it. */
+	struct ch_bytes to;
+	/* TOMB: the MADE entry of that rename, under the new name; and the
+	 * clock of the record when it was renamed (a vector). */
+	struct dot made;
+	struct ch_bytes seen;
+	/* TOMB that moved, MADE: how often the lineage was renamed till then.
+	 */
+	uint32_t renames;
+	struct ch_bytes from; /* MADE: names it had, the last one first. */
+	/* Written first by that dot, under that name: a rename brought it here.
+	 * No name: it was written here. */
+	struct dot origin;
+	struct ch_bytes origin_name;
+	size_t origin_at; /* Where the tag that says so begins. */
 };
 
 struct record {
@@ -127,12 +143,11 @@ void record_check(const struct record *r);
 int record_write(struct record *r, const struct vv *ctx,
 		 const struct entry *e);
 /* Remove without writing. Never fails. */
-void record_drop_dot(struct record *r, const struct dot *dot);
 void record_drop(struct record *r, uint16_t type, struct ch_bytes sub,
 		 const struct vv *ctx);
 
 /* The one write of that dot, if it is there. The clock still covers it. */
-void record_drop_dot(struct record *r, const struct dot *dot);
+void record_drop_dot(struct record *r, struct dot dot);
 
 /* The @i-th entry of a type from place *pos on; NULL at the end. */
 const struct entry *record_next(const struct record *r, uint16_t type,
@@ -143,6 +158,14 @@ const struct entry *record_get(const struct record *r, uint16_t type,
 
 /* Payload from the fields of @e, appended to @sb. */
 void entry_payload(const struct entry *e, struct strbuf *sb);
+/* @e's payload as a rename copies it: with the origin it has, or its dot under
+ * @name. Its version stays the same. */
+void entry_payload_moved(const struct entry *e, struct ch_bytes name,
+			 struct strbuf *sb);
+/* Who wrote it first. */
+const struct dot *entry_origin(const struct entry *e);
+/* The @i-th name in @e->from; 0, or -ENOENT. */
+int entry_from(const struct entry *e, size_t i, struct ch_bytes *ret_name);
 /* Fields of @e from e->payload. 0 or -EPROTO. */
 int entry_parse(struct entry *e);
 /* The version's id: hash of its content and origin. */

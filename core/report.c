@@ -5,12 +5,15 @@
  *	u8 state, desired, applied, healthy (each: vid 32, patch vid 32),
  *	u32 tries, u64 next try, u64 changed, b32 message, b32 observed,
  *	b32 extra
+ *
+ * In extra stand tags in growing order, each: u8 tag, b16 bytes.
  */
 #include "core/report.h"
 
 #include <errno.h>
 
 #include "core/check.h"
+#include "core/name.h"
 #include "core/wire.h"
 
 const char *state_word(enum state s)
@@ -127,6 +130,30 @@ int report_decode(struct ch_bytes in, struct report *ret_report)
 		return -EPROTO;
 	*ret_report = r;
 	return 0;
+}
+
+#define EXTRA_OBJECT 1
+
+void report_put_object(struct strbuf *extra, struct ch_bytes object)
+{
+	if (!object.len)
+		return;
+	wire_put_u8(extra, EXTRA_OBJECT);
+	wire_put_b16(extra, object);
+}
+
+struct ch_bytes report_object(const struct report *r)
+{
+	struct wire w = wire_of(r->extra);
+
+	while (w.len && !w.bad) {
+		uint8_t tag = wire_u8(&w);
+		struct ch_bytes b = wire_b16(&w);
+
+		if (!w.bad && tag == EXTRA_OBJECT && name_is_text(b))
+			return b;
+	}
+	return ch_str("");
 }
 
 bool report_is_newer(const struct report *a, const struct report *b)

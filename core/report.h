@@ -61,6 +61,11 @@ struct report {
 	struct ch_bytes extra; /* Of later versions: kept. */
 };
 
+/* In extra: the name on the platform, where it is not the resource's. Appended;
+ * and found: empty where it does not say. */
+void report_put_object(struct strbuf *extra, struct ch_bytes object);
+struct ch_bytes report_object(const struct report *r);
+
 void report_encode(const struct report *r, struct strbuf *sb);
 /* Borrows from @in. 0 or -EPROTO. */
 int report_decode(struct ch_bytes in, struct report *ret_report);

@@ -13,16 +13,95 @@ static struct ch_bytes id_bytes(const struct ch_id *id)
 	return (struct ch_bytes){id->b, sizeof(id->b)};
 }
 
-static bool has_type(const struct record *r, uint16_t type)
+int rename_rank(const struct entry *a, const struct entry *b)
 {
+	if (a->renames != b->renames)
+		return a->renames < b->renames ? -1 : 1;
+	return dot_cmp(a->type == ENTRY_TOMB ? &a->made : &a->dot,
+		       b->type == ENTRY_TOMB ? &b->made : &b->dot);
+}
+
+const struct entry *resource_made(const struct record *r,
+				  const struct ch_id *lineage)
+{
+	const struct entry *best = NULL, *e;
 	size_t pos = 0;
 
-	return record_next(r, type, &pos) != NULL;
+	while ((e = record_next(r, ENTRY_MADE, &pos)))
+		if (id_cmp(&e->lineage, lineage) == 0 &&
+		    (!best || rename_rank(e, best) > 0))
+			best = e;
+	return best;
+}
+
+const struct entry *resource_moved(const struct record *r,
+				   const struct ch_id *lineage)
+{
+	const struct entry *best = NULL, *made;
+
+	/* Sorted by type: the few of these stand in front. */
+	for (size_t i = 0; i < r->n && r->v[i].type <= ENTRY_TOMB; i++) {
+		const struct entry *e = &r->v[i];
+
+		if (e->type == ENTRY_TOMB && e->to.len &&
+		    id_cmp(&e->lineage, lineage) == 0 &&
+		    (!best || rename_rank(e, best) > 0))
+			best = e;
+	}
+	made = best ? resource_made(r, lineage) : NULL;
+	return made && rename_rank(made, best) > 0 ? NULL : best;
+}
+
+bool entry_is_alive(const struct record *r, const struct entry *e)
+{
+	return (e->type == ENTRY_MADE || e->type == ENTRY_SPEC) &&
+	       !resource_moved(r, &e->lineage);
 }
 
 bool resource_is_there(const struct record *r)
 {
-	return has_type(r, ENTRY_MADE) || has_type(r, ENTRY_SPEC);
+	for (size_t i = 0; i < r->n && r->v[i].type <= ENTRY_SPEC; i++)
+		if (entry_is_alive(r, &r->v[i]))
+			return true;
+	return false;
+}
+
+bool entry_is_left(const struct record *r, const struct entry *e)
+{
+	const struct entry *tomb;
+	bool any = false;
+	size_t pos = 0;
+
+	switch (e->type) {
+	case ENTRY_MADE:
+	case ENTRY_SPEC:
+		return resource_moved(r, &e->lineage) != NULL;
+	case ENTRY_TOMB:
+		return !e->to.len && resource_moved(r, &e->lineage);
+	default:
+		break;
+	}
+	/* These do not say whose they are. They are not of one who is here, or
+	 * was deleted here. */
+	if (e->to.len || resource_is_there(r))
+		return false;
+	while ((tomb = record_next(r, ENTRY_TOMB, &pos))) {
+		if (!resource_moved(r, &tomb->lineage))
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+/* Specs of what is here: as record_next(). */
+static const struct entry *next_spec(const struct record *r, size_t *pos)
+{
+	const struct entry *e;
+
+	while ((e = record_next(r, ENTRY_SPEC, pos)))
+		if (entry_is_alive(r, e))
+			return e;
+	return NULL;
 }
 
 const struct entry *resource_spec(const struct record *r)
@@ -30,7 +109,7 @@ const struct entry *resource_spec(const struct record *r)
 	const struct entry *best = NULL, *e;
 	size_t pos = 0;
 
-	while ((e = record_next(r, ENTRY_SPEC, &pos)))
+	while ((e = next_spec(r, &pos)))
 		if (!best || entry_rank(e, best) > 0)
 			best = e;
 	return best;
@@ -41,11 +120,11 @@ size_t resource_versions(const struct record *r)
 	const struct entry *a, *b;
 	size_t pos = 0, n = 0;
 
-	while ((a = record_next(r, ENTRY_SPEC, &pos))) {
+	while ((a = next_spec(r, &pos))) {
 		size_t at = 0;
 		bool seen = false;
 
-		while ((b = record_next(r, ENTRY_SPEC, &at)) && b != a)
+		while ((b = next_spec(r, &at)) && b != a)
 			if (hash_cmp(&a->body.hash, &b->body.hash) == 0)
 				seen = true;
 		n += !seen;
@@ -65,6 +144,12 @@ bool resource_says_same(const struct entry *a, const struct entry *b)
 	       ch_bytes_equal(a->value, b->value);
 }
 
+/* A version of what has another name by now. */
+static bool is_absent(const struct record *r, const struct entry *e)
+{
+	return e->type == ENTRY_SPEC && !entry_is_alive(r, e);
+}
+
 /* Entries of one register stand side by side, see R3. */
 static bool is_hidden(const struct record *r, size_t i)
 {
@@ -75,13 +160,15 @@ static bool is_hidden(const struct record *r, size_t i)
 		lo--;
 	while (hi < r->n && same_register(&r->v[hi], e))
 		hi++;
+	if (is_absent(r, e))
+		return false;
 	for (size_t k = lo; k < hi; k++)
-		if (entry_rank(&r->v[k], shown) > 0)
+		if (entry_rank(&r->v[k], shown) > 0 && !is_absent(r, &r->v[k]))
 			shown = &r->v[k];
 	if (resource_says_same(e, shown))
 		return false;
 	for (size_t k = lo; k < i; k++)
-		if (resource_says_same(e, &r->v[k]))
+		if (resource_says_same(e, &r->v[k]) && !is_absent(r, &r->v[k]))
 			return false;
 	return true;
 }
@@ -135,8 +222,8 @@ bool resource_is_split(const struct record *r)
 
 	if (resource_versions(r) < 2)
 		return false;
-	first = record_next(r, ENTRY_SPEC, &pos);
-	while ((e = record_next(r, ENTRY_SPEC, &pos)))
+	first = next_spec(r, &pos);
+	while ((e = next_spec(r, &pos)))
 		if (id_cmp(&e->lineage, &first->lineage) != 0)
 			return true;
 	return false;
@@ -149,7 +236,8 @@ struct ch_id resource_lineage(const struct record *r)
 
 	if (!best)
 		while ((e = record_next(r, ENTRY_MADE, &pos)))
-			if (!best || entry_rank(e, best) > 0)
+			if (entry_is_alive(r, e) &&
+			    (!best || entry_rank(e, best) > 0))
 				best = e;
 	return best ? best->lineage : (struct ch_id){{0}};
 }
@@ -160,7 +248,7 @@ bool resource_has_lineage(const struct record *r, const struct ch_id *lineage)
 		if ((r->v[i].type == ENTRY_MADE ||
 		     r->v[i].type == ENTRY_SPEC) &&
 		    id_cmp(&r->v[i].lineage, lineage) == 0)
-			return true;
+			return !resource_moved(r, lineage);
 	return false;
 }
 
@@ -544,7 +632,8 @@ void image_make(const struct record *r, const struct resource_site *also,
 	for (size_t i = 0; i < r->n; i++) {
 		const struct entry *e = &r->v[i];
 
-		if (e->type == ENTRY_SITE || e->type == ENTRY_TOMB)
+		if (e->type == ENTRY_SITE || e->type == ENTRY_TOMB ||
+		    entry_is_left(r, e))
 			continue;
 		image_put(&body, e->type, e->sub, e->payload);
 		m.n++;

@@ -10,6 +10,12 @@
  * deleted. A spec written by someone who did not know of that survives the
  * join: then the resource is there again, with the sites of the image.
  *
+ * Renaming leaves a TOMB too, which says where the lineage went: it is not
+ * there any more, whatever else of it is in the record. What survives such a
+ * TOMB was written by someone who did not know of it, and belongs under the
+ * other name: move.c brings it there. Of renames that did not know of each
+ * other, the one after more renames counts, then the greater dot.
+ *
  * A site is in (it should have the resource), out (it was withdrawn, and has
  * not yet said that its platform is clear of it), or neither. Who is in, out
  * or a witness holds the record.
@@ -35,6 +41,18 @@ struct site_value {
 };
 
 bool resource_is_there(const struct record *r);
+/* The TOMB that says where @lineage went from here; NULL: it did not. */
+const struct entry *resource_moved(const struct record *r,
+				   const struct ch_id *lineage);
+/* The MADE entry of @lineage that counts, moved or not; NULL. */
+const struct entry *resource_made(const struct record *r,
+				  const struct ch_id *lineage);
+/* > 0 when the rename that wrote @a counts, not that of @b. MADE or TOMB. */
+int rename_rank(const struct entry *a, const struct entry *b);
+/* A MADE or SPEC entry of a lineage that is under this name. */
+bool entry_is_alive(const struct record *r, const struct entry *e);
+/* Has some lineage left, and is this an entry of it that did not? */
+bool entry_is_left(const struct record *r, const struct entry *e);
 /* The shown version; NULL when there is none. */
 const struct entry *resource_spec(const struct record *r);
 /* Concurrent versions of different content; 1 or 0: no conflict. */
@@ -56,7 +74,7 @@ size_t resource_conflicts(const struct record *r);
 bool resource_is_split(const struct record *r);
 /* The lineage that writes belong to; zero when there is none. */
 struct ch_id resource_lineage(const struct record *r);
-/* Is anything of that lineage alive in the record? */
+/* Is anything of that lineage alive in the record, and not moved away? */
 bool resource_has_lineage(const struct record *r, const struct ch_id *lineage);
 /* The word in the register; empty when nobody has chosen. */
 struct ch_bytes resource_driver(const struct record *r);

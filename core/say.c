@@ -52,7 +52,8 @@ static bool same(const struct report *a, const struct report *b)
 	       version_equal(&a->healthy, &b->healthy) &&
 	       a->tries == b->tries && a->next_try_ms == b->next_try_ms &&
 	       ch_bytes_equal(a->message, b->message) &&
-	       ch_bytes_equal(a->observed, b->observed);
+	       ch_bytes_equal(a->observed, b->observed) &&
+	       ch_bytes_equal(a->extra, b->extra);
 }
 
 static void notice(struct ch_engine *e, const struct report *r,
@@ -78,7 +79,8 @@ static void notice(struct ch_engine *e, const struct report *r,
 			      (const char *)r->message.p);
 }
 
-int say(struct ch_engine *e, const struct record *r, struct report *say)
+static int tell_all(struct ch_engine *e, const struct record *r,
+		    struct report *say, bool news)
 {
 	struct strbuf buf = STRBUF_INIT, key = STRBUF_INIT;
 	struct strbuf value = STRBUF_INIT;
@@ -124,7 +126,8 @@ int say(struct ch_engine *e, const struct record *r, struct report *say)
 	if (rc == 0) {
 		update_stale(e, CH_STALE_CONTENT, r->name, engine_name(e),
 			     false);
-		notice(e, say, had ? &old : NULL);
+		if (news)
+			notice(e, say, had ? &old : NULL);
 		rc = wait_check(e, r->name);
 	}
 out:
@@ -132,6 +135,33 @@ out:
 	strbuf_release(&key);
 	strbuf_release(&buf);
 	return rc;
+}
+
+int say(struct ch_engine *e, const struct record *r, struct report *say)
+{
+	return tell_all(e, r, say, true);
+}
+
+int say_moved(struct ch_engine *e, const struct record *r, struct ch_bytes from,
+	      struct ch_bytes object)
+{
+	struct strbuf buf = STRBUF_INIT, extra = STRBUF_INIT;
+	struct report was;
+	uint64_t seq;
+	int rc = report_load(e, from, &e->cfg.self, &buf, &was, &seq);
+
+	if (rc == 0) {
+		report_put_object(&extra, object);
+		was.extra = strbuf_bytes(&extra);
+		rc = strbuf_error(&extra);
+	}
+	if (rc == 0)
+		rc = tell_all(e, r, &was, false);
+	if (rc == 0)
+		rc = say_nothing(e, from);
+	strbuf_release(&extra);
+	strbuf_release(&buf);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 int say_nothing(struct ch_engine *e, struct ch_bytes name)

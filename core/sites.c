@@ -76,14 +76,14 @@ static bool was_seen(const struct record *r, const struct ch_id *site,
 		struct ch_id id;
 
 		if (entry_site(entry, &id) == 0 && id_cmp(&id, site) == 0 &&
-		    (vv_covers(&seen->clock, &entry->dot) ||
-		     context_is_own(seen, &entry->dot)))
+		    (context_covers(seen, r, entry) ||
+		     context_is_own(seen, entry_origin(entry))))
 			return true;
 	}
 	pos = 0; /* In by a deletion that was overruled: seen with it. */
 	while ((entry = record_next(r, ENTRY_TOMB, &pos)))
 		if (image_has_site(entry->image, site) &&
-		    vv_covers(&seen->clock, &entry->dot))
+		    context_covers(seen, r, entry))
 			return true;
 	return false;
 }

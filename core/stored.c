@@ -12,6 +12,9 @@
  * then as 1. */
 #define FORMAT_JOB_MORE 2
 
+/* What may follow in a job: u8 what, b16. Empty ones are left out. */
+#define JOB_OBJECT 0x80
+
 void stored_site_encode(const struct stored_site *s, struct strbuf *sb)
 {
 	wire_put_u8(sb, FORMAT_SITE);
@@ -115,11 +118,15 @@ void stored_job_encode(const struct stored_job *s, struct strbuf *sb)
 	wire_put_raw(sb, s->version.patch_vid.b, 32);
 	wire_put_raw(sb, s->effective.b, 32);
 	wire_put_u8(sb, s->ours);
-	if (!s->n_before) /* As it was before there was such a list. */
-		return;
-	wire_put_u8(sb, (uint8_t)s->n_before);
+	/* As it was before there was such a list, or a name. */
+	if (s->n_before)
+		wire_put_u8(sb, (uint8_t)s->n_before);
 	for (size_t i = 0; i < s->n_before; i++)
 		wire_put_raw(sb, s->before[i].b, 32);
+	if (s->object.len) {
+		wire_put_u8(sb, JOB_OBJECT);
+		wire_put_b16(sb, s->object);
+	}
 }
 
 int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
@@ -127,6 +134,7 @@ int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
 	struct wire w = wire_of(in);
 	struct stored_job s;
 	uint8_t format = wire_u8(&w);
+	uint8_t more = 0;
 
 	memset(&s, 0, sizeof(s));
 	if (format != FORMAT && format != FORMAT_JOB_MORE)
@@ -145,12 +153,22 @@ int stored_job_decode(struct ch_bytes in, struct stored_job *ret_job)
 	wire_copy(&w, s.effective.b, 32);
 	s.ours = wire_u8(&w) != 0;
 	if (!w.bad && w.len) {
-		s.n_before = wire_u8(&w);
-		if (!s.n_before || s.n_before > CH_BEFORE_MAX)
-			return -EPROTO;
+		more = wire_u8(&w);
+		if (more != JOB_OBJECT) {
+			if (!more || more > CH_BEFORE_MAX)
+				return -EPROTO;
+			s.n_before = more;
+			more = 0;
+		}
 	}
 	for (size_t i = 0; i < s.n_before; i++)
 		wire_copy(&w, s.before[i].b, 32);
+	if (!more && !w.bad && w.len) {
+		more = wire_u8(&w);
+		w.bad |= more != JOB_OBJECT;
+	}
+	if (more)
+		s.object = wire_b16(&w);
 	if (!wire_done(&w) || s.phase < JOB_BEGUN || s.phase > JOB_ORPHANED)
 		return -EPROTO;
 	*ret_job = s;
@@ -349,4 +367,31 @@ void key_discard(struct strbuf *sb, struct ch_bytes name, const struct dot *dot)
 	strbuf_add(sb, name.p, name.len);
 	strbuf_add_char(sb, '\0');
 	dot_encode(dot, sb);
+}
+
+void key_object(struct strbuf *sb, struct ch_bytes object,
+		struct ch_bytes driver)
+{
+	strbuf_add_str(sb, "object/");
+	strbuf_add(sb, object.p, object.len);
+	strbuf_add_char(sb, '\0');
+	strbuf_add(sb, driver.p, driver.len);
+}
+
+void key_lineage(struct strbuf *sb, const struct ch_id *lineage)
+{
+	strbuf_add_str(sb, "lineage/");
+	strbuf_add(sb, lineage->b, sizeof(lineage->b));
+}
+
+void key_stays(struct strbuf *sb, const struct ch_id *lineage)
+{
+	strbuf_add_str(sb, "stays/");
+	strbuf_add(sb, lineage->b, sizeof(lineage->b));
+}
+
+void key_parked(struct strbuf *sb, const struct ch_id *lineage)
+{
+	strbuf_add_str(sb, "parked/");
+	strbuf_add(sb, lineage->b, sizeof(lineage->b));
 }

@@ -9,7 +9,14 @@
  *	            "hold/" name: struct stored_hold ·
  *	            "gone/" site: see gone.c ·
  *	            "held/" name: struct stored_held · "guard": see guard.c ·
- *	            "orphan/" driver, NUL, name: struct stored_orphan
+ *	            "orphan/" driver, NUL, object: struct stored_orphan ·
+ *	            "object/" object, NUL, driver: the name of the resource
+ *	            that has it, where that is another name ·
+ *	            "lineage/" lineage: under which name its job stands ·
+ *	            "parked/" lineage: struct stored_job, whose name another
+ *	            has to leave first ·
+ *	            "stays/" lineage: the name of the resource that it belongs
+ *	            to, where another's job was already
  *	COL_RECORD  name -> u64 sequence of its outbox entries, record
  *	COL_REPORT  name, NUL, site -> u64 sequence, u64 received at, report
  *	COL_BODY    hash, u32 chunk -> bytes
@@ -77,6 +84,7 @@ struct stored_job {
 	size_t n_before;
 	uint8_t policy; /* JOB_KEEP ...: as the record said it last. */
 	uint8_t guard;	/* enum job_guard: of its removal. */
+	struct ch_bytes object; /* Its name on the platform; empty: ours. */
 };
 
 enum job_guard {
@@ -100,7 +108,8 @@ enum { /* Bits of stored_job.policy. */
 };
 
 struct stored_hold { /* A hold, from when this site learned of it. */
-	struct dot dot;	     /* Of its entry. */
+	struct dot dot;	     /* Of its entry; where a rename copied it, of
+			      * the first. */
 	uint64_t end_run_ms; /* In this agent's running time. */
 	uint64_t end_ms;     /* Wall clock, for people. */
 };
@@ -153,5 +162,10 @@ void key_live(struct strbuf *sb, const struct ch_id *site);
 void key_unmet(struct strbuf *sb, struct ch_bytes name);
 void key_discard(struct strbuf *sb, struct ch_bytes name,
 		 const struct dot *dot);
+void key_lineage(struct strbuf *sb, const struct ch_id *lineage);
+void key_stays(struct strbuf *sb, const struct ch_id *lineage);
+void key_parked(struct strbuf *sb, const struct ch_id *lineage);
+void key_object(struct strbuf *sb, struct ch_bytes object,
+		struct ch_bytes driver);
 
 #endif

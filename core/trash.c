@@ -11,14 +11,14 @@
 #define TRASH_MS (30u * 86400000ull)
 
 /* NAME@, its name cut so that a directory may be called so. */
-static void trash_prefix(const struct record *r, struct strbuf *sb)
+static void trash_prefix(struct ch_bytes name, struct strbuf *sb)
 {
-	size_t len = r->name.len > 180 ? 180 : r->name.len;
-	const unsigned char *p = r->name.p;
+	size_t len = name.len > 180 ? 180 : name.len;
+	const unsigned char *p = name.p;
 
-	while (len < r->name.len && len && (p[len] & 0xc0) == 0x80)
+	while (len < name.len && len && (p[len] & 0xc0) == 0x80)
 		len--;
-	strbuf_add(sb, r->name.p, len);
+	strbuf_add(sb, name.p, len);
 	strbuf_add_char(sb, '@');
 }
 
@@ -26,7 +26,7 @@ static void trash_prefix(const struct record *r, struct strbuf *sb)
 static void trash_name(const struct record *r, const struct entry *tomb,
 		       struct strbuf *sb)
 {
-	trash_prefix(r, sb);
+	trash_prefix(r->name, sb);
 	strbuf_addf(sb, "%.*s-%u", (int)tomb->value.len,
 		    (const char *)tomb->value.p, (unsigned)tomb->number);
 }
@@ -93,9 +93,15 @@ int trash_number(struct ch_engine *e, uint32_t *ret_n)
 	return rc;
 }
 
+static bool lives(const struct record *r, const struct ch_id *lineage)
+{
+	return resource_has_lineage(r, lineage) || resource_moved(r, lineage);
+}
+
 struct reviver {
 	struct ch_engine *e;
 	const struct record *r;
+	struct ch_bytes name; /* That it has, or had. */
 };
 
 static int revive_one(void *arg, struct ch_bytes key, struct ch_bytes value)
@@ -106,31 +112,46 @@ static int revive_one(void *arg, struct ch_bytes key, struct ch_bytes value)
 
 	if (stored_trash_decode(value, &t) < 0)
 		return -EIO;
-	if (!ch_bytes_equal(t.name, x->r->name) ||
-	    !resource_has_lineage(x->r, &t.lineage))
+	if (!ch_bytes_equal(t.name, x->name) || !lives(x->r, &t.lineage))
 		return 0;
 	rc = trash_drop(x->e, key);
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* What is there again leaves .trash. */
-static int revive(struct ch_engine *e, const struct record *r,
-		  const struct record *old)
+static int revive_name(struct ch_engine *e, const struct record *r,
+		       struct ch_bytes name)
 {
 	struct strbuf prefix = STRBUF_INIT;
-	struct reviver x = {e, r};
-	const struct entry *tomb;
-	size_t pos = 0;
+	struct reviver x = {e, r, name};
 	int rc;
 
-	trash_prefix(r, &prefix);
+	trash_prefix(name, &prefix);
 	rc = strbuf_error(&prefix);
 	if (rc == 0)
 		rc = db_scan(e, COL_TRASH, strbuf_bytes(&prefix), ch_str(""),
 			     revive_one, &x);
+	strbuf_release(&prefix);
+	return rc;
+}
+
+/* What is there again, or under another name, leaves .trash. */
+static int revive(struct ch_engine *e, const struct record *r,
+		  const struct record *old)
+{
+	struct strbuf prefix = STRBUF_INIT;
+	const struct entry *tomb, *made;
+	struct ch_bytes name;
+	size_t pos = 0;
+	int rc = revive_name(e, r, r->name);
+
+	while (rc >= 0 && (made = record_next(r, ENTRY_MADE, &pos)))
+		for (size_t i = 0; rc >= 0 && entry_from(made, i, &name) == 0;
+		     i++)
+			rc = revive_name(e, r, name);
+	pos = 0;
 	/* What was put there in this very round, no scan finds. */
 	while (rc >= 0 && old && (tomb = record_next(old, ENTRY_TOMB, &pos))) {
-		if (!resource_has_lineage(r, &tomb->lineage))
+		if (tomb->to.len || !lives(r, &tomb->lineage))
 			continue;
 		strbuf_reset(&prefix);
 		trash_name(old, tomb, &prefix);
@@ -148,13 +169,21 @@ int trash_fill(struct ch_engine *e, const struct record *r,
 	       const struct record *old)
 {
 	const struct entry *tomb;
+	bool moves = false;
 	size_t pos = 0;
 	int rc = 0;
 
+	while ((tomb = record_next(r, ENTRY_TOMB, &pos)))
+		moves |= tomb->to.len &&
+			 (!old || !vv_covers(&old->clock, &tomb->dot));
+	if (moves || (resource_is_there(r) && !(old && resource_is_there(old))))
+		rc = revive(e, r, old);
 	if (resource_is_there(r))
-		return old && resource_is_there(old) ? 0 : revive(e, r, old);
+		return rc;
+	pos = 0;
 	while (rc == 0 && (tomb = record_next(r, ENTRY_TOMB, &pos)))
-		if ((!old || resource_is_there(old) ||
+		if (!tomb->to.len && !lives(r, &tomb->lineage) &&
+		    (!old || resource_is_there(old) ||
 		     !vv_covers(&old->clock, &tomb->dot)) &&
 		    is_worth_it(tomb->image))
 			rc = trash_put(e, r, tomb);

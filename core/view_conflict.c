@@ -28,10 +28,10 @@ void view_conflict_name(const struct view *v, const struct entry *e,
 
 	text_time((e->hlc >> 16) + !e->hlc, sb);
 	strbuf_add_char(sb, '-');
-	if (view_site_stored(v, &e->dot.actor.site, &buf, &site) == 0)
+	if (view_site_stored(v, &entry_origin(e)->actor.site, &buf, &site) == 0)
 		strbuf_add(sb, site.name.p, site.name.len);
 	else
-		strbuf_add_hex(sb, e->dot.actor.site.b, 4);
+		strbuf_add_hex(sb, entry_origin(e)->actor.site.b, 4);
 	strbuf_add_char(sb, '-');
 	entry_vid(e, &vid);
 	strbuf_add_hex(sb, vid.b, 4);

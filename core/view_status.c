@@ -19,7 +19,8 @@ struct row {
 	uint32_t tries;
 	uint64_t next_try_ms, age_ms;
 	struct strbuf message;
-	struct strbuf buf; /* Of the report. */
+	struct strbuf buf;      /* Of the report. */
+	struct ch_bytes object; /* In buf: the name it has there; or empty. */
 };
 
 static const char *const heartbeat_word[] = {"alive", "suspect", "dead",
@@ -255,6 +256,7 @@ static int row_make(const struct view *v, const struct record *r,
 	if (has) {
 		row.applied = report.applied;
 		row.healthy = report.healthy;
+		row.object = report_object(&report);
 		row.age_ms = v->wall_ms > received_ms
 				     ? v->wall_ms - received_ms
 				     : 0;
@@ -471,6 +473,9 @@ int view_site_status_text(const struct view *v, const struct record *r,
 		    row.has_last_state ? state_word(row.last_state)
 				       : state_word(row.state),
 		    row.message.len ? row.message.buf : "-");
+	if (row.object.len)
+		strbuf_addf(out, "object: %.*s\n", (int)row.object.len,
+			    (const char *)row.object.p);
 	row_release(&row);
 	return 0;
 }

@@ -91,6 +91,13 @@ static int show_out(void *arg, struct ch_bytes key, struct ch_bytes value)
 	return 0;
 }
 
+static int show_record(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	(void)value;
+	ledger_show(arg, key);
+	return 0;
+}
+
 void judge_unrest(struct world *w)
 {
 	for (size_t i = 0; i < w->o.n_sites; i++) {
@@ -102,9 +109,14 @@ void judge_unrest(struct world *w)
 	for (size_t i = 0; i < w->o.n_sites; i++) {
 		const char *what = site_does(&w->site[i]);
 
-		if (what)
-			world_fail(w, "%s does not become quiet: %s",
-				   w->site[i].name, what);
+		if (!what)
+			continue;
+		(void)store_reader(w->site[i].store)
+			->scan(store_reader(w->site[i].store), COL_RECORD,
+			       ch_str(""), ch_str(""), show_record,
+			       &w->site[i]);
+		world_fail(w, "%s does not become quiet: %s", w->site[i].name,
+			   what);
 	}
 }
 
@@ -357,19 +369,24 @@ static void compare_platform(struct site *s, const struct record *r)
 	struct strbuf bytes = STRBUF_INIT;
 	struct view v = site_view(s);
 	struct ch_bytes driver = resource_driver(r);
-	char name[300];
 	struct desired d;
+	char *name;
 
+	if (ledger_stays(s, r))
+		return;
 	if (!driver.len)
 		driver = ch_str(s->cfg.driver_default);
-	(void)snprintf(name, sizeof(name), "%.*s", (int)r->name.len,
-		       (const char *)r->name.p);
 	resource_desired(r, &s->id, &d);
-	for (int i = 0; i < 2; i++) {
-		struct thing *t = platform_find(s, s->drivers[i], name);
+	for (int i = 0; i < 2; free(name), i++) {
+		const struct thing *t;
 		bool want =
 			d.any && ch_bytes_equal(ch_str(s->drivers[i]), driver);
 
+		name = platform_object(s, r->name, s->drivers[i]);
+		t = platform_find(s, s->drivers[i], name);
+		if (ch_bytes_equal(ch_str(name), r->name) &&
+		    platform_is_others(s, s->drivers[i], r->name))
+			continue;
 		if (t && !t->orphan && !want &&
 		    !(d.any && ch_bytes_equal(driver, ch_str("none"))))
 			world_fail(s->w, "%s: '%s' stays on the platform",
@@ -453,7 +470,9 @@ static void check_leftovers(struct site *s)
 		struct record r;
 
 		record_init(&r);
-		if (!t->orphan && ledger_stored(s, ch_str(t->name), &r) < 0)
+		if (!t->orphan &&
+		    !platform_is_others(s, t->driver, ch_str(t->name)) &&
+		    ledger_stored(s, ch_str(t->name), &r) < 0)
 			world_fail(s->w, "%s: '%s' was left on the platform",
 				   s->name, t->name);
 		record_release(&r);

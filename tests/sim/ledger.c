@@ -85,10 +85,10 @@ static void show(const struct site *s, const char *what, const struct record *r,
 	static const char *const word[] = {"?",    "made",    "spec",
 					   "tomb", "driver",  "mode",
 					   "site", "witness", "patch"};
-	char line[300] = "";
+	char line[2000] = "";
 	size_t n = 0;
 
-	for (size_t i = 0; i < r->n && n + 60 < sizeof(line); i++) {
+	for (size_t i = 0; i < r->n && n + 320 < sizeof(line); i++) {
 		const struct entry *e = &r->v[i];
 		const struct site *by = s, *of = NULL;
 		struct site_value value = {.in = false};
@@ -112,6 +112,20 @@ static void show(const struct site *s, const char *what, const struct record *r,
 						 : " out",
 				      by->name, (unsigned)e->dot.actor.epoch,
 				      (unsigned long long)e->dot.seq);
+		if (e->to.len)
+			n += (size_t)snprintf(line + n, sizeof(line) - n,
+					      ">%.*s", (int)e->to.len,
+					      (const char *)e->to.p);
+		if (e->renames)
+			n += (size_t)snprintf(line + n, sizeof(line) - n, "*%u",
+					      (unsigned)e->renames);
+		if (e->type == ENTRY_DRIVER)
+			n += (size_t)snprintf(line + n, sizeof(line) - n,
+					      "=%.*s", (int)e->value.len,
+					      (const char *)e->value.p);
+		if (!id_is_zero(&e->lineage))
+			n += (size_t)snprintf(line + n, sizeof(line) - n,
+					      "[%02x]", e->lineage.b[0]);
 	}
 	if (s->w->o.told_all && !always)
 		world_note(s->w, s->no, s->no, " %s %.*s:%s", what,
@@ -124,10 +138,28 @@ static void show(const struct site *s, const char *what, const struct record *r,
 			(int)r->name.len, (const char *)r->name.p, line);
 }
 
+static void show_job(const struct site *s, struct ch_bytes name)
+{
+	const struct ch_reader *r = store_reader(s->store);
+	struct strbuf buf = STRBUF_INIT;
+	struct stored_job job;
+
+	if (r->get(r, COL_JOB, name, &buf) == 0 &&
+	    stored_job_decode(strbuf_bytes(&buf), &job) == 0)
+		world_trace(s->w, s,
+			    "job of %.*s: %.*s '%.*s'[%02x] phase %u guard %u",
+			    (int)name.len, (const char *)name.p,
+			    (int)job.driver.len, (const char *)job.driver.p,
+			    (int)job.object.len, (const char *)job.object.p,
+			    job.lineage.b[0], job.phase, job.guard);
+	strbuf_release(&buf);
+}
+
 void ledger_show(const struct site *s, struct ch_bytes name)
 {
 	struct record r;
 
+	show_job(s, name);
 	record_init(&r);
 	if (ledger_stored(s, name, &r) == 0)
 		show(s, "has", &r, true);
@@ -324,7 +356,8 @@ static bool is_network(const struct ch_event *ev)
 }
 
 /* May this step end a version that its site had? */
-static bool may_end(const struct ch_event *ev, const struct entry *e)
+static bool may_end(const struct ch_event *ev, const struct record *r,
+		    const struct entry *e)
 {
 	const struct ch_submit *s = &ev->u.submit;
 	struct context ctx;
@@ -342,7 +375,7 @@ static bool may_end(const struct ch_event *ev, const struct entry *e)
 		return true;
 	context_init(&ctx);
 	CHECK(context_decode(s->context, &ctx) == 0);
-	seen = vv_covers(&ctx.clock, &e->dot);
+	seen = context_covers(&ctx, r, e);
 	context_release(&ctx);
 	return seen;
 }
@@ -386,6 +419,92 @@ static bool is_discarded(const struct site *s, struct ch_bytes name,
 	return is;
 }
 
+bool ledger_wants(const struct site *s, const struct ch_id *lineage,
+		  struct ch_bytes driver)
+{
+	for (const struct shadow *x = s->shadows; x; x = x->next) {
+		struct ch_bytes word = resource_driver(&x->r);
+
+		if (!word.len)
+			word = ch_str(s->cfg.driver_default);
+		if (resource_has_lineage(&x->r, lineage) &&
+		    resource_site_in(&x->r, &s->id) && resource_spec(&x->r) &&
+		    ch_bytes_equal(word, driver))
+			return true;
+	}
+	return false;
+}
+
+struct forced {
+	const struct ch_id *lineage;
+	struct ch_bytes but;
+};
+
+static int see_forced(void *arg, struct ch_bytes key, struct ch_bytes value)
+{
+	const struct forced *x = arg;
+	struct stored_job job;
+
+	return !ch_bytes_equal(key, x->but) &&
+	       stored_job_decode(value, &job) == 0 && job.phase != JOB_BEGUN &&
+	       id_cmp(&job.lineage, x->lineage) == 0;
+}
+
+bool ledger_in_force(const struct site *s, const struct ch_id *lineage,
+		     struct ch_bytes but)
+{
+	const struct ch_reader *r = store_reader(s->store);
+	struct forced x = {lineage, but};
+
+	return r->scan(r, COL_JOB, ch_str(""), ch_str(""), see_forced, &x) == 1;
+}
+
+bool ledger_stays(const struct site *s, const struct record *r)
+{
+	const struct ch_reader *reader = store_reader(s->store);
+	struct strbuf buf = STRBUF_INIT;
+	struct stored_job job;
+	bool stays = false;
+
+	if (reader->get(reader, COL_JOB, r->name, &buf) == 0 &&
+	    stored_job_decode(strbuf_bytes(&buf), &job) == 0 &&
+	    !resource_has_lineage(r, &job.lineage))
+		for (const struct shadow *x = s->shadows; x; x = x->next)
+			stays |= resource_has_lineage(&x->r, &job.lineage) &&
+				 resource_is_split(&x->r);
+	strbuf_release(&buf);
+	return stays;
+}
+
+/* It went with a rename: is it, or what had seen it, under another name? */
+static bool has_moved(const struct site *s, const struct record *r,
+		      const struct entry *e)
+{
+	struct ch_hash vid, its;
+
+	entry_vid(e, &vid);
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].origin_name.len && r->v[i].has_base &&
+		    hash_cmp(&r->v[i].base_vid, &vid) == 0)
+			return true; /* What was brought here had seen it. */
+	if (e->origin_name.len)      /* A rename brought it: so may another. */
+		return true;
+	for (size_t i = 0; e->type > ENTRY_TOMB && i < r->n; i++)
+		if (r->v[i].type == ENTRY_TOMB && r->v[i].to.len)
+			return true; /* These do not say whose they are. */
+	if (!resource_moved(r, &e->lineage))
+		return false;
+	for (const struct shadow *x = s->shadows; x; x = x->next)
+		for (size_t i = 0; i < x->r.n; i++) {
+			entry_vid(&x->r.v[i], &its);
+			if (hash_cmp(&its, &vid) == 0 ||
+			    (x->r.v[i].has_base &&
+			     hash_cmp(&x->r.v[i].base_vid, &vid) == 0))
+				return true;
+		}
+	return false;
+}
+
 /* @e is not in @r, and was in what @r was made of. */
 static void see_end(struct site *s, const struct record *r,
 		    const struct ch_event *ev, const struct entry *e)
@@ -398,9 +517,10 @@ static void see_end(struct site *s, const struct record *r,
 		return; /* Said to be a write from nowhere already. */
 	if (is_dead(s, k) || (s->w->stores_lost && e->type != ENTRY_SPEC))
 		return;
-	if (may_end(ev, e) || is_merged(s, r, e) ||
+	if (may_end(ev, r, e) || is_merged(s, r, e) ||
 	    is_discarded(s, r->name, e) ||
-	    (e->type != ENTRY_SPEC && is_replaced(s, r, e))) {
+	    (e->type != ENTRY_SPEC && is_replaced(s, r, e)) ||
+	    has_moved(s, r, e)) {
 		kill_write(s, k);
 		return;
 	}
@@ -630,8 +750,21 @@ void ledger_step(struct site *s, const struct ch_event *ev, size_t from)
 		see_taken(s, ev);
 }
 
+static bool is_stored(const struct site *s, struct ch_bytes key,
+		      struct ch_bytes value)
+{
+	const struct ch_reader *r = store_reader(s->store);
+	struct strbuf now = STRBUF_INIT;
+	bool is = r->get(r, COL_REPORT, key, &now) == 0 &&
+		  ch_bytes_equal(strbuf_bytes(&now), value);
+
+	strbuf_release(&now);
+	return is;
+}
+
 /* `ready` is said of nothing but what the platform confirmed. */
-static void check_report(struct site *s, struct ch_bytes value)
+static void check_report(struct site *s, struct ch_bytes key,
+			 struct ch_bytes value)
 {
 	struct strbuf bytes = STRBUF_INIT;
 	struct view v = site_view(s);
@@ -652,8 +785,10 @@ static void check_report(struct site *s, struct ch_bytes value)
 		return;
 	if (said.epoch != s->cfg.epoch)
 		return; /* Of an earlier life: only its place has changed. */
+	if (!is_stored(s, key, value))
+		return; /* The same round went on. */
 	to_text(said.name, text);
-	proof = platform_proof(s, said.name);
+	proof = platform_proof(s, said.name, said.number);
 	if (proof && proof->said == said.number)
 		return; /* Only its place in the outbox has changed. */
 	if (proof)
@@ -665,7 +800,8 @@ static void check_report(struct site *s, struct ch_bytes value)
 		if (!version_equal(&said.healthy, &said.desired))
 			world_fail(s->w, "%s: '%s' is ready and not healthy",
 				   s->name, text);
-		if (!proof || !proof->healthy)
+		/* Renamed away: it is on its way to who has yet to hear. */
+		if (proof ? !proof->healthy : resource_site_in(&r, &s->id))
 			world_fail(s->w,
 				   "%s: '%s' is ready, which nobody "
 				   "confirmed",
@@ -689,14 +825,16 @@ static void check_report(struct site *s, struct ch_bytes value)
 static void mark_orphan(struct site *s, const struct ch_batch_op *op)
 {
 	struct stored_job job;
+	struct ch_bytes object;
 	struct thing *t;
 	char name[300], driver[80];
 
 	if (!op->put || stored_job_decode(op->value, &job) < 0 ||
 	    job.phase != JOB_ORPHANED)
 		return;
-	(void)snprintf(name, sizeof(name), "%.*s", (int)op->key.len,
-		       (const char *)op->key.p);
+	object = job.object.len ? job.object : op->key;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)object.len,
+		       (const char *)object.p);
 	(void)snprintf(driver, sizeof(driver), "%.*s", (int)job.driver.len,
 		       (const char *)job.driver.p);
 	t = platform_find(s, driver, name);
@@ -722,7 +860,7 @@ void ledger_committed(struct site *s)
 		if (op.col == COL_RECORD && op.put)
 			note_held(s->w, s->no, op.key);
 		else if (op.col == COL_REPORT && op.put)
-			check_report(s, op.value);
+			check_report(s, op.key, op.value);
 		else if (op.col == COL_JOB)
 			mark_orphan(s, &op);
 	}

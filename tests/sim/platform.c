@@ -5,6 +5,7 @@
  * moment leaves open whether it had an effect.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,24 +66,89 @@ static void thing_set(struct site *s, const struct work *x,
 	t->tampered = false;
 }
 
-struct proof *platform_proof(const struct site *s, struct ch_bytes name)
+/* The job that is stored for @name. */
+static bool job_of(const struct site *s, struct ch_bytes name,
+		   struct strbuf *buf, struct stored_job *ret)
+{
+	const struct ch_reader *r = store_reader(s->store);
+
+	return r->get(r, COL_JOB, name, buf) == 0 &&
+	       stored_job_decode(strbuf_bytes(buf), ret) == 0;
+}
+
+char *platform_object(const struct site *s, struct ch_bytes name,
+		      const char *driver)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct stored_job job;
+	char *object;
+
+	if (job_of(s, name, &buf, &job) && job.object.len &&
+	    ch_bytes_equal(job.driver, ch_str(driver)))
+		name = job.object;
+	object = strndup(name.p, name.len);
+	CHECK(object);
+	strbuf_release(&buf);
+	return object;
+}
+
+bool platform_is_others(const struct site *s, const char *driver,
+			struct ch_bytes name)
+{
+	const struct ch_reader *r = store_reader(s->store);
+	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
+	bool is;
+
+	key_object(&key, name, ch_str(driver));
+	is = r->get(r, COL_SYS, strbuf_bytes(&key), &value) == 0;
+	strbuf_release(&value);
+	strbuf_release(&key);
+	return is;
+}
+
+static struct proof *find_proof(const struct site *s, const char *driver,
+				const char *name)
 {
 	struct proof *p = s->proofs;
 
-	while (p && !ch_bytes_equal(ch_str(p->name), name))
+	while (p &&
+	       (strcmp(p->driver, driver) != 0 || strcmp(p->name, name) != 0))
 		p = p->next;
+	return p;
+}
+
+struct proof *platform_proof(const struct site *s, struct ch_bytes name,
+			     uint64_t number)
+{
+	struct strbuf buf = STRBUF_INIT;
+	struct proof *p = NULL;
+	struct stored_job job;
+	char driver[80], *object;
+
+	if (job_of(s, name, &buf, &job)) {
+		(void)snprintf(driver, sizeof(driver), "%.*s",
+			       (int)job.driver.len, (const char *)job.driver.p);
+		object = platform_object(s, name, driver);
+		p = find_proof(s, driver, object);
+		free(object);
+	} else { /* It went since: is that said again? */
+		for (p = s->proofs;
+		     p && (p->said != number ||
+			   !ch_bytes_equal(ch_str(p->name), name));)
+			p = p->next;
+	}
+	strbuf_release(&buf);
 	return p;
 }
 
 static void prove(struct site *s, const struct work *x)
 {
-	struct proof *p = s->proofs;
+	struct proof *p = find_proof(s, x->driver, x->name);
 
-	while (p && strcmp(p->name, x->name) != 0)
-		p = p->next;
 	if (!p) {
 		p = calloc(1, sizeof(*p));
 		CHECK(p);
+		p->driver = strdup(x->driver);
 		p->name = strdup(x->name);
 		p->next = s->proofs;
 		s->proofs = p;
@@ -96,6 +162,7 @@ static void work_free(struct work *x)
 {
 	free(x->driver);
 	free(x->name);
+	free(x->resource);
 	free(x->message);
 	free(x);
 }
@@ -130,7 +197,11 @@ static void check_removal(struct site *s, const struct work *x)
 			   s->name, x->name);
 	record_init(&r);
 	driver = ch_str(s->cfg.driver_default);
-	if (ledger_stored(s, ch_str(x->name), &r) < 0)
+	if (ledger_wants(s, &x->lineage, ch_str(x->driver)) &&
+	    !ledger_in_force(s, &x->lineage, ch_str(x->resource)))
+		world_fail(s->w, "%s removes '%s', which has another name",
+			   s->name, x->name);
+	if (ledger_stored(s, ch_str(x->resource), &r) < 0)
 		world_fail(s->w, "%s removes '%s' and knows nothing of it",
 			   s->name, x->name);
 	else if (resource_driver(&r).len)
@@ -293,6 +364,7 @@ static void begin(struct site *s, const struct ch_job *job)
 	x->verb = job->verb;
 	x->driver = strdup(job->driver);
 	x->name = strdup(job->name);
+	x->resource = strdup(job->resource);
 	x->lineage = job->lineage;
 	x->spec = job->spec;
 	x->patch = job->patch;
@@ -301,13 +373,18 @@ static void begin(struct site *s, const struct ch_job *job)
 	memcpy(x->before, job->before, sizeof(x->before));
 	x->n_before = job->n_before;
 	for (const struct work *y = s->works; y; y = y->next)
-		if (!y->dead && strcmp(y->name, x->name) == 0)
-			world_fail(w, "%s: two jobs for '%s' at once", s->name,
-				   x->name);
+		if (!y->dead && (strcmp(y->resource, x->resource) == 0 ||
+				 (strcmp(y->name, x->name) == 0 &&
+				  strcmp(y->driver, x->driver) == 0)))
+			world_fail(w,
+				   "%s: two jobs for '%s' at once, of '%s' "
+				   "and '%s'",
+				   s->name, x->name, x->resource, y->resource);
 	if (strcmp(x->driver, "directory") != 0 &&
 	    strcmp(x->driver, "other") != 0)
 		world_fail(w, "%s: a job for the driver '%s'", s->name,
 			   x->driver);
+	w->n_changes += x->verb != CH_OBSERVE;
 	if (x->verb == CH_WITHDRAW)
 		check_removal(s, x);
 	else if (x->verb == CH_APPLY)
@@ -347,6 +424,7 @@ void platform_release(struct site *s)
 		struct proof *p = s->proofs;
 
 		s->proofs = p->next;
+		free(p->driver);
 		free(p->name);
 		free(p);
 	}

@@ -57,8 +57,10 @@ static bool is_answered(struct world *w, void *arg)
 
 int result(struct world *w, uint64_t token)
 {
-	assert_true(world_until(w, is_answered, &token, 100000));
+	bool answered = world_until(w, is_answered, &token, 100000);
+
 	good(w);
+	assert_true(answered);
 	return world_answer(w, token)->err;
 }
 
@@ -81,6 +83,14 @@ int unmake(struct world *w, size_t site, const char *name, uint64_t group)
 	struct ch_submit c = {.op = CH_RMDIR, .name = ch_str(name)};
 
 	c.group_id = group;
+	return op(w, site, &c);
+}
+
+int move(struct world *w, size_t site, const char *name, const char *to)
+{
+	struct ch_submit c = {.op = CH_RENAME, .name = ch_str(name)};
+
+	c.to = ch_str(to);
 	return op(w, site, &c);
 }
 

@@ -28,6 +28,7 @@ int result(struct world *w, uint64_t token);
 int op(struct world *w, size_t site, struct ch_submit *c);
 int make(struct world *w, size_t site, const char *name);
 int unmake(struct world *w, size_t site, const char *name, uint64_t group);
+int move(struct world *w, size_t site, const char *name, const char *to);
 int add(struct world *w, size_t site, const char *name, const char *of);
 int withdraw(struct world *w, size_t site, const char *name, const char *of,
 	     uint64_t group);

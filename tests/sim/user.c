@@ -94,7 +94,8 @@ uint64_t world_submit(struct world *w, size_t site,
 	*to = *submit;
 	to->token = ++w->last_token;
 	mem = calloc(1, submit->name.len + submit->site.len +
-				submit->trash.len + submit->context.len +
+				submit->trash.len + submit->to.len +
+				submit->context.len +
 				submit->body.len + submit->user.len +
 				submit->owner.len + submit->group.len + 8);
 	CHECK(mem);
@@ -102,6 +103,7 @@ uint64_t world_submit(struct world *w, size_t site,
 	to->name = keep(&mem, submit->name);
 	to->site = keep(&mem, submit->site);
 	to->trash = keep(&mem, submit->trash);
+	to->to = keep(&mem, submit->to);
 	to->context = keep(&mem, submit->context);
 	to->body = keep(&mem, submit->body);
 	to->user = keep(&mem, submit->user);

@@ -102,7 +102,7 @@ struct work { /* A job under way. */
 	uint64_t id;
 	bool dead; /* Its site ended; nobody hears of it. */
 	enum ch_verb verb;
-	char *driver, *name;
+	char *driver, *name, *resource;
 	struct ch_id lineage;
 	struct ch_hash spec, patch, effective;
 	bool owned;
@@ -114,7 +114,7 @@ struct work { /* A job under way. */
 
 struct proof { /* What a platform confirmed last of a resource. */
 	struct proof *next;
-	char *name;
+	char *driver, *name;
 	bool healthy;
 	struct ch_hash effective;
 	uint64_t said; /* Number of the report that was checked. */
@@ -205,6 +205,7 @@ struct world {
 	uint64_t rounds, fail_round;
 	long fail_n;
 	bool fail_hit, fail_spent;
+	size_t n_changes; /* Jobs that may change what is on a platform. */
 };
 
 struct world *world_new(const struct world_options *o);
@@ -303,7 +304,15 @@ struct thing *platform_find(const struct site *s, const char *driver,
 void platform_tamper(struct site *s, struct thing *t);
 /* After a round: since when is what is there not wanted any more? */
 void platform_wanted(struct site *s);
-struct proof *platform_proof(const struct site *s, struct ch_bytes name);
+/* What it confirmed of @name; @number: of the report that says so. */
+struct proof *platform_proof(const struct site *s, struct ch_bytes name,
+			     uint64_t number);
+/* What the resource @name is called on that platform; freed by the caller. */
+char *platform_object(const struct site *s, struct ch_bytes name,
+		      const char *driver);
+/* Is that another's there, that was renamed? */
+bool platform_is_others(const struct site *s, const char *driver,
+			struct ch_bytes name);
 
 /* ledger.c */
 void ledger_load(struct site *s);
@@ -320,6 +329,14 @@ bool ledger_held(const struct world *w, size_t site, struct ch_bytes name);
 /* Trace what it has of @name. */
 void ledger_show(const struct site *s, struct ch_bytes name);
 /* The record that the store of @s has. 0, -ENOENT. */
+/* Has another name than @but a job of it that was carried out? */
+bool ledger_in_force(const struct site *s, const struct ch_id *lineage,
+		     struct ch_bytes but);
+/* What is in force under the name of @r moved to where two have one name. */
+bool ledger_stays(const struct site *s, const struct record *r);
+/* Is that lineage alive under some name at @s, and to be in force there? */
+bool ledger_wants(const struct site *s, const struct ch_id *lineage,
+		  struct ch_bytes driver);
 int ledger_stored(const struct site *s, struct ch_bytes name,
 		  struct record *ret);
 

@@ -588,6 +588,93 @@ static void a_record_without_memory_stays_as_it_was(void **state)
 	strbuf_release(&before);
 }
 
+/* Copied by a rename, under other dots, and again: it is the same version. A
+ * tag of a later release stands behind the one that a copy adds. */
+static void a_moved_version_stays_the_same(void **state)
+{
+	struct strbuf payload = STRBUF_INIT, once = STRBUF_INIT;
+	struct strbuf twice = STRBUF_INIT;
+	struct entry e = spec_of("a: 1", 7), copy, again;
+	struct ch_hash was, is;
+
+	(void)state;
+	entry_payload(&e, &payload);
+	wire_put_u8(&payload, 99);
+	wire_put_b32(&payload, ch_str("later"));
+	e.payload = strbuf_bytes(&payload);
+	e.dot = (struct dot){actor_of(1), 5};
+	assert_int_equal(entry_parse(&e), 0);
+	entry_vid(&e, &was);
+	assert_int_equal(dot_cmp(entry_origin(&e), &e.dot), 0);
+
+	entry_payload_moved(&e, ch_str("web"), &once);
+	copy = (struct entry){.type = e.type, .payload = strbuf_bytes(&once)};
+	copy.dot = (struct dot){actor_of(2), 9};
+	assert_int_equal(entry_parse(&copy), 0);
+	entry_vid(&copy, &is);
+	assert_int_equal(hash_cmp(&was, &is), 0);
+	assert_int_equal(dot_cmp(entry_origin(&copy), &e.dot), 0);
+	assert_true(ch_bytes_equal(copy.origin_name, ch_str("web")));
+	assert_int_equal(copy.hlc, 7);
+
+	entry_payload_moved(&copy, ch_str("web2"), &twice);
+	expect_bytes(strbuf_bytes(&twice), strbuf_bytes(&once));
+	again = (struct entry){.type = e.type, .payload = strbuf_bytes(&twice)};
+	again.dot = (struct dot){actor_of(3), 1};
+	assert_int_equal(entry_parse(&again), 0);
+	entry_vid(&again, &is);
+	assert_int_equal(hash_cmp(&was, &is), 0);
+	strbuf_release(&twice);
+	strbuf_release(&once);
+	strbuf_release(&payload);
+}
+
+static void a_rename_reads_as_it_was_written(void **state)
+{
+	struct strbuf sb = STRBUF_INIT, from = STRBUF_INIT;
+	struct entry tomb = {
+		.type = ENTRY_TOMB,
+		.to = ch_str("web2"),
+		.made = {actor_of(4), 12},
+		.renames = 3,
+		.seen = ch_str("a clock"),
+	};
+	struct entry made = {.type = ENTRY_MADE, .renames = 2};
+	struct ch_bytes name;
+
+	(void)state;
+	entry_payload(&tomb, &sb);
+	tomb = (struct entry){.type = ENTRY_TOMB, .payload = strbuf_bytes(&sb)};
+	assert_int_equal(entry_parse(&tomb), 0);
+	assert_true(ch_bytes_equal(tomb.to, ch_str("web2")));
+	assert_int_equal(tomb.made.seq, 12);
+	assert_int_equal(tomb.renames, 3);
+	assert_true(ch_bytes_equal(tomb.seen, ch_str("a clock")));
+	/* Cut anywhere it is refused, and not read beyond its end. */
+	for (size_t n = 1; n < sb.len; n++) {
+		struct entry cut = {.type = ENTRY_TOMB};
+
+		cut.payload = (struct ch_bytes){sb.buf, n};
+		(void)entry_parse(&cut);
+		assert_true(!cut.to.len || cut.to.len == 4);
+	}
+	strbuf_reset(&sb);
+	wire_put_b16(&from, ch_str("b"));
+	wire_put_b16(&from, ch_str("a"));
+	made.from = strbuf_bytes(&from);
+	entry_payload(&made, &sb);
+	made = (struct entry){.type = ENTRY_MADE, .payload = strbuf_bytes(&sb)};
+	assert_int_equal(entry_parse(&made), 0);
+	assert_int_equal(made.renames, 2);
+	assert_int_equal(entry_from(&made, 0, &name), 0);
+	assert_true(ch_bytes_equal(name, ch_str("b")));
+	assert_int_equal(entry_from(&made, 1, &name), 0);
+	assert_true(ch_bytes_equal(name, ch_str("a")));
+	assert_int_equal(entry_from(&made, 2, &name), -ENOENT);
+	strbuf_release(&from);
+	strbuf_release(&sb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -605,6 +692,8 @@ int main(void)
 		TEST(results_may_replace_their_sources),
 		TEST(header_of_later_versions_is_kept),
 		TEST(a_record_without_memory_stays_as_it_was),
+		TEST(a_moved_version_stays_the_same),
+		TEST(a_rename_reads_as_it_was_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -505,6 +505,40 @@ static void a_job_without_before_is_as_it_was(void **state)
 	strbuf_release(&old);
 }
 
+/* A job of a resource that was renamed says so behind what all say. */
+static void a_job_knows_its_object(void **state)
+{
+	struct strbuf sb = STRBUF_INIT, with = STRBUF_INIT;
+	struct stored_job s = {.phase = JOB_APPLIED}, back;
+
+	(void)state;
+	stored_job_encode(&s, &sb);
+	assert_int_equal(stored_job_decode(strbuf_bytes(&sb), &back), 0);
+	assert_int_equal(back.object.len, 0);
+	s.object = ch_str("web");
+	stored_job_encode(&s, &with);
+	assert_memory_equal(sb.buf, with.buf, sb.len);
+	assert_int_equal(stored_job_decode(strbuf_bytes(&with), &back), 0);
+	assert_true(ch_bytes_equal(back.object, ch_str("web")));
+	for (size_t n = sb.len + 1; n < with.len; n++)
+		assert_int_equal(stored_job_decode(
+					 (struct ch_bytes){with.buf, n}, &back),
+				 -EPROTO);
+	/* And so where there is more to say in front. */
+	s.policy = JOB_KEEP;
+	s.guard = GUARD_HELD;
+	s.n_before = 1;
+	strbuf_reset(&with);
+	stored_job_encode(&s, &with);
+	assert_int_equal(stored_job_decode(strbuf_bytes(&with), &back), 0);
+	assert_true(ch_bytes_equal(back.object, ch_str("web")));
+	assert_int_equal(back.policy, JOB_KEEP);
+	assert_int_equal(back.guard, GUARD_HELD);
+	assert_int_equal(back.n_before, 1);
+	strbuf_release(&with);
+	strbuf_release(&sb);
+}
+
 static void keys_sort_as_they_should(void **state)
 {
 	const struct ch_hash h = hash_of_text("abc");
@@ -555,6 +589,7 @@ int main(void)
 		TEST(versions_are_words),
 		TEST(a_job_has_a_phase),
 		TEST(a_job_without_before_is_as_it_was),
+		TEST(a_job_knows_its_object),
 		TEST(keys_sort_as_they_should),
 	};
 
