@@ -65,10 +65,13 @@ static int describe(const struct record *r, struct view_resource *ret)
 	const struct entry *spec = resource_spec(r), *made;
 	struct mode_value m = resource_mode(r, false);
 	struct mode_value n = resource_mode(r, true);
+	const struct ch_id lineage = resource_lineage(r);
 	struct view_resource x;
 	size_t pos = 0;
 
 	memset(&x, 0, sizeof(x));
+	for (size_t i = 0; i < sizeof(x.lineage); i++)
+		x.lineage = x.lineage << 8 | lineage.b[i];
 	x.mode = m.mode;
 	x.spec_mode = n.mode;
 	put_text(x.owner, m.owner);
@@ -78,7 +81,7 @@ static int describe(const struct record *r, struct view_resource *ret)
 	x.changed_ms = resource_hlc(r) >> 16;
 	x.made_ms = x.changed_ms;
 	while ((made = record_next(r, ENTRY_MADE, &pos)))
-		if (made->hlc >> 16 < x.made_ms)
+		if (entry_is_alive(r, made) && made->hlc >> 16 < x.made_ms)
 			x.made_ms = made->hlc >> 16;
 	if (spec) {
 		x.has_spec = true;
@@ -711,7 +714,7 @@ static int view_hold_text(const struct view *v, const struct record *r,
 			rc = get(v, COL_SYS, strbuf_bytes(&key), &value);
 		if (rc == 0 && stored_hold_decode(strbuf_bytes(&value), &h) < 0)
 			rc = -EIO;
-		if (rc == 0 && dot_cmp(&h.dot, &entry->dot) == 0)
+		if (rc == 0 && dot_cmp(&h.dot, entry_origin(entry)) == 0)
 			ms = h.end_ms > v->wall_ms ? h.end_ms - v->wall_ms : 0;
 	}
 	hold_text(ms, out);
@@ -867,12 +870,15 @@ void view_spec_of(const struct record *r, struct view_spec *ret)
 	const struct entry *shown = resource_spec(r);
 	struct ch_bytes word = resource_driver(r);
 	struct view_spec s = {.settled = false};
+	const struct entry *tomb;
 	size_t pos = 0;
 
 	if (shown) {
 		s.shown = shown->body.hash;
-		s.settled = resource_versions(r) < 2 &&
-			    !record_next(r, ENTRY_TOMB, &pos);
+		s.settled = resource_versions(r) < 2;
+		/* Has it outlived a deletion that is to be written off? */
+		while ((tomb = record_next(r, ENTRY_TOMB, &pos)))
+			s.settled &= tomb->to.len != 0;
 	}
 	/* A longer one is no driver's of any site. */
 	if (word.len && word.len < sizeof(s.driver))

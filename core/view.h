@@ -38,6 +38,7 @@ struct view_resource {
 	bool secret;                   /* Private, whatever its mode. */
 	uint32_t versions;             /* Concurrent ones; 2: a conflict. */
 	uint32_t sites;                /* Site directories. */
+	uint64_t lineage; /* Of its id: the same under each name it has. */
 };
 
 /* The files that view_content() writes. */
@@ -130,6 +131,14 @@ int view_length(const struct view *v, enum view_file file, struct ch_bytes name,
  */
 int view_context(const struct view *v, struct ch_bytes name,
 		 enum ch_file file, struct ch_bytes site, struct strbuf *out);
+
+/*
+ * What was opened, with that context, as @name, which is not there any more:
+ * what is it called now? 0 and @ret_name; -ENOENT: it was deleted, or that is
+ * not known here yet; -EIO, -ENOMEM.
+ */
+int view_renamed(const struct view *v, struct ch_bytes name,
+		 struct ch_bytes context, struct strbuf *ret_name);
 
 /* What has to be known of a resource before its spec is written. */
 struct view_spec {

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/context.h"
 #include "core/doc.h"
 #include "core/place.h"
 #include "core/policy.h"
@@ -33,6 +34,66 @@ int view_body(const struct view *v, const struct body_ref *body,
 	strbuf_release(&chunk);
 	strbuf_release(&key);
 	return rc;
+}
+
+#define HOPS_MAX 64 /* From name to name, as far as one looks. */
+
+/* As it is stored, be it there or not. */
+static int load_any(const struct view *v, struct ch_bytes name,
+		    struct record *ret)
+{
+	struct strbuf value = STRBUF_INIT;
+	struct wire w;
+	int rc = v->store->get(v->store, COL_RECORD, name, &value);
+
+	if (rc == 0) {
+		w = wire_of(strbuf_bytes(&value));
+		(void)wire_u64(&w);
+		rc = record_decode((struct ch_bytes){w.p, w.len}, ret, NULL);
+	}
+	strbuf_release(&value);
+	return rc == -EPROTO ? -EIO : rc;
+}
+
+int view_renamed(const struct view *v, struct ch_bytes name,
+		 struct ch_bytes context, struct strbuf *ret_name)
+{
+	const struct entry *tomb = NULL;
+	struct strbuf key = STRBUF_INIT;
+	struct context ctx;
+	struct record r;
+	int rc;
+
+	context_init(&ctx);
+	record_init(&r);
+	rc = context_decode(context, &ctx);
+	strbuf_add(ret_name, name.p, name.len);
+	for (int i = 0; rc == 0 && i < HOPS_MAX; i++) {
+		rc = load_any(v, strbuf_bytes(ret_name), &r);
+		tomb = rc == 0 ? resource_moved(&r, &ctx.lineage) : NULL;
+		if (!tomb)
+			break;
+		strbuf_reset(ret_name);
+		strbuf_add(ret_name, tomb->to.p, tomb->to.len);
+		rc = strbuf_error(ret_name);
+	}
+	/* That record may be gone by now; but whose job it is, is known. */
+	if (rc == -ENOENT) {
+		strbuf_reset(ret_name);
+		key_lineage(&key, &ctx.lineage);
+		rc = strbuf_error(&key);
+		if (rc == 0)
+			rc = v->store->get(v->store, COL_SYS,
+					   strbuf_bytes(&key), ret_name);
+		if (rc == 0)
+			rc = load_any(v, strbuf_bytes(ret_name), &r);
+	}
+	if (rc == 0 && (tomb || !resource_has_lineage(&r, &ctx.lineage)))
+		rc = -ENOENT;
+	strbuf_release(&key);
+	record_release(&r);
+	context_release(&ctx);
+	return rc == -EPROTO ? -EIO : rc;
 }
 
 /* The body under a hash, however long it is. */

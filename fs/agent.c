@@ -272,8 +272,9 @@ int agent_writable(struct agent *a, struct err *reterr)
 
 static size_t room(const struct ch_submit *s)
 {
-	return s->name.len + s->site.len + s->trash.len + s->context.len +
-	       s->body.len + s->user.len + s->owner.len + s->group.len;
+	return s->name.len + s->site.len + s->trash.len + s->to.len +
+	       s->context.len + s->body.len + s->user.len + s->owner.len +
+	       s->group.len;
 }
 
 static void move_bytes(char **to, struct ch_bytes *b)
@@ -303,6 +304,7 @@ static struct item *submit_item(const struct ch_submit *s)
 	move_bytes(&to, &c->name);
 	move_bytes(&to, &c->site);
 	move_bytes(&to, &c->trash);
+	move_bytes(&to, &c->to);
 	move_bytes(&to, &c->context);
 	move_bytes(&to, &c->body);
 	move_bytes(&to, &c->user);

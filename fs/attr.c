@@ -16,6 +16,7 @@ struct face {
 	gid_t gid;
 	int64_t base_ns; /* When its content is from, if that is known. */
 	uint64_t tag, len;
+	uint64_t ino; /* 0: its identity's. */
 };
 
 static bool belongs_to_resource(enum node_kind k)
@@ -91,6 +92,8 @@ static void face_of_resource(struct mnt *m, const struct node_id *id,
 		f->tag = inode_hash(res->changed_ms, &res->sites,
 				    sizeof(res->sites));
 		f->tag += res->versions;
+		if (id->kind == NODE_RESOURCE)
+			f->ino = inode_of_lineage(res->lineage);
 	} else if (id->kind == NODE_SPEC) {
 		f->mode = res->spec_mode & 0666; /* Nobody runs a spec. */
 		f->base_ns = (int64_t)res->spec_ms * MS_NS;
@@ -181,7 +184,7 @@ static void stat_fill(struct mnt *m, const struct view *v, struct node *n,
 	if (*timeout > 0 && !mnt_is_fresh(m, v->stamp, n->id->name))
 		*timeout = 0;
 	n->cached |= *timeout > 0;
-	st->st_ino = n->id->hash;
+	st->st_ino = f->ino ? f->ino : n->id->hash;
 	st->st_nlink = k->dir ? 2 : 1;
 	if (!n->hashed && !k->loose)
 		st->st_nlink = 0;

@@ -91,6 +91,17 @@ static bool is_as_seen(struct mnt *m, const struct handle *h,
 	return h && h->seen_id == id && mnt_is_fresh(m, h->seen_at, id->name);
 }
 
+static int prepare_view(struct mnt *m, const struct view *v,
+			const struct node_id *id, const char *name,
+			struct ch_bytes body, struct ch_prepared *ret_prepared,
+			struct err *reterr)
+{
+	return agent_prepare(
+		m->agent, v, ch_str(name), kind_of(id->kind)->file,
+		ch_str(id->kind == NODE_SITE_PATCH ? id->site : ""), body,
+		ret_prepared, reterr);
+}
+
 static int prepare(struct mnt *m, const struct handle *h,
 		   const struct node_id *id, struct ch_bytes body,
 		   struct ch_prepared *ret_prepared, struct err *reterr)
@@ -104,10 +115,28 @@ static int prepare(struct mnt *m, const struct handle *h,
 	r = agent_view_get(m->agent, &av);
 	if (r < 0)
 		return err_set(reterr, r, "this site's store cannot be read");
-	r = agent_prepare(m->agent, &av.v, ch_str(id->name),
-			  kind_of(id->kind)->file,
-			  ch_str(id->kind == NODE_SITE_PATCH ? id->site : ""),
-			  body, ret_prepared, reterr);
+	r = prepare_view(m, &av.v, id, id->name, body, ret_prepared, reterr);
+	agent_view_put(m->agent, &av);
+	return r;
+}
+
+/* The same where the file was opened, with @context, under a name that the
+ * resource has no more. @ret_name: the one it has. */
+static int prepare_renamed(struct mnt *m, const struct node_id *id,
+			   struct ch_bytes context, struct ch_bytes body,
+			   struct ch_prepared *ret_prepared,
+			   struct strbuf *ret_name, struct err *reterr)
+{
+	struct agent_view av;
+	int r;
+
+	r = agent_view_get(m->agent, &av);
+	if (r < 0)
+		return err_set(reterr, r, "this site's store cannot be read");
+	r = view_renamed(&av.v, ch_str(id->name), context, ret_name);
+	if (r == 0)
+		r = prepare_view(m, &av.v, id, ret_name->buf, body,
+				 ret_prepared, reterr);
 	agent_view_put(m->agent, &av);
 	return r;
 }
@@ -226,6 +255,7 @@ void handle_commit_body(struct mnt *m, const struct node_id *target,
 {
 	const struct kind *k = kind_of(target->kind);
 	struct ch_submit s = {.body = body, .user = ch_str(user)};
+	struct strbuf now = STRBUF_INIT;
 	struct err err = ERR_INIT;
 	int r;
 
@@ -233,6 +263,11 @@ void handle_commit_body(struct mnt *m, const struct node_id *target,
 		r = prepare(m, p->h, target, body, &s.prepared, &err);
 		s.op = CH_WRITE;
 		s.name = ch_str(target->name);
+		if (r == -ENOENT && context.len) {
+			r = prepare_renamed(m, target, context, body,
+					    &s.prepared, &now, &err);
+			s.name = strbuf_bytes(&now);
+		}
 		s.file = k->file;
 		if (target->kind == NODE_SITE_PATCH)
 			s.site = ch_str(target->site);
@@ -245,10 +280,11 @@ void handle_commit_body(struct mnt *m, const struct node_id *target,
 	}
 	if (r != 0) {
 		parked_end(p, r < 0 ? r : 0, err.text);
-		return;
+	} else {
+		p->version = true;
+		parked_submit(p, &s);
 	}
-	p->version = true;
-	parked_submit(p, &s);
+	strbuf_release(&now);
 }
 
 static void commit_run(struct parked *p);

@@ -33,6 +33,13 @@ uint64_t inode_number(enum node_kind kind, const char *name, const char *site)
 	return h > 1 ? h : h + 2; /* 0 is no inode, 1 is the root. */
 }
 
+uint64_t inode_of_lineage(uint64_t lineage)
+{
+	uint64_t h = inode_hash(0, &lineage, sizeof(lineage));
+
+	return h > 1 ? h : h + 2;
+}
+
 static struct node_id *id_new(enum node_kind kind, const char *name,
 			      const char *site)
 {

@@ -55,6 +55,7 @@ struct node {
 	uint64_t n_lookup;
 	uint32_t refs;
 	bool hashed;
+	bool moving; /* Being renamed: what has its name now is not it. */
 	bool cached; /* The kernel may keep its attributes: mnt_stale(). */
 	bool tagged, mtime_set; /* attr.c: these and what follows. */
 	uint64_t tag;
@@ -116,6 +117,8 @@ void inode_walk(struct node *n, inode_fn *fn, void *arg);
 
 /* The st_ino of what has that identity. */
 uint64_t inode_number(enum node_kind kind, const char *name, const char *site);
+/* And of a resource's directory, which keeps it whatever it is called. */
+uint64_t inode_of_lineage(uint64_t lineage);
 
 /* 64-bit hash that goes on from @seed. */
 uint64_t inode_hash(uint64_t seed, const void *p, size_t len);

@@ -314,7 +314,7 @@ static void tell_subtree(struct sight *s, enum node_kind kind, const char *name,
 
 	mnt_lock(m);
 	n = inode_find(&m->inodes, kind, name, site);
-	if (n)
+	if (n && !n->moving)
 		inode_walk(n, collect, &set);
 	mnt_unlock(m);
 	for (size_t i = 0; i < set.n; i++)

@@ -660,6 +660,71 @@ static int move_keep(struct move *mv)
 	return 1;
 }
 
+/* All that the kernel knows below @dir, itself too, belongs to the resource
+ * @name. With the lock held. */
+static int rename_nodes(struct mnt *m, struct node *dir, const char *name)
+{
+	int r;
+
+	r = inode_become(&m->inodes, dir, dir->parent, dir->id->kind, name,
+			 dir->id->site);
+	for (struct list *l = dir->children.next; r == 0 && l != &dir->children;
+	     l = l->next)
+		r = rename_nodes(m, LIST_ENTRY(l, struct node, sibling), name);
+	return r;
+}
+
+static void rename_end(struct parked *p, int err)
+{
+	struct mnt *m = p->m;
+
+	mnt_lock(m);
+	p->node->moving = false;
+	/* Without memory what is left of the old name is looked up anew. */
+	if (err == 0 && rename_nodes(m, p->node, p->to_word) < 0)
+		inode_unhash(&m->inodes, p->node);
+	mnt_unlock(m);
+	if (err == 0)
+		atomic_fetch_add(&m->n_changes, 1);
+	fuse_reply_err(p->req, -err);
+	parked_done(p);
+}
+
+/* mv web web2: one resource, and another name for it. */
+static int move_resource(struct move *mv)
+{
+	const struct node_id *id = mnt_id(mv->m, mv->from);
+	struct ch_submit s = {.op = CH_RENAME, .name = ch_str(id->name)};
+	char user[VIEW_OWNER_MAX];
+	struct parked *p;
+	int r;
+
+	if (mnt_id(mv->m, mv->to_dir)->kind != NODE_ROOT)
+		return -EPERM;
+	if (mv->to) /* It is never replaced, empty or not. */
+		return -EEXIST;
+	r = name_check_resource(ch_str(mv->to_name), NULL);
+	if (r == 0)
+		r = agent_writable(mv->m->agent, NULL);
+	if (r < 0)
+		return r;
+	p = parked_move(mv, rename_end, NULL);
+	if (!p)
+		return -ENOMEM;
+	if (parked_label(p, id->name, "mv") < 0) {
+		parked_done(p);
+		return -ENOMEM;
+	}
+	mnt_lock(mv->m);
+	mv->from->moving = true;
+	mnt_unlock(mv->m);
+	owner_user(fuse_req_ctx(mv->req)->uid, user, sizeof(user));
+	s.user = ch_str(user);
+	s.to = ch_str(mv->to_name);
+	parked_submit(p, &s);
+	return 1;
+}
+
 static int move_node(struct move *mv, unsigned int flags)
 {
 	const struct node_id *id = mnt_id(mv->m, mv->from);
@@ -676,6 +741,8 @@ static int move_node(struct move *mv, unsigned int flags)
 		return move_restore(mv);
 	if (id->kind == NODE_HELD)
 		return move_keep(mv);
+	if (id->kind == NODE_RESOURCE)
+		return move_resource(mv);
 	return -EPERM; /* Never EXDEV: mv would copy, and delete. */
 }
 

@@ -15,6 +15,7 @@ const char render_readme[] =
 "  cat web/status             what came of it, one row a site\n"
 "  sync web/.wait             returns once all sites have carried it out\n"
 "  rmdir web/paris            withdraws it from paris\n"
+"  mv web web2                another name; no platform notices\n"
 "  rm -rf web                 deletes it everywhere\n"
 "  mv .trash/web@paris-1 web  brings it back\n"
 "\n"

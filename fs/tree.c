@@ -239,8 +239,12 @@ static int add_child(struct listing *to, const char *name, size_t len)
 static int add_name(void *arg, struct ch_bytes name,
 		    const struct view_resource *info)
 {
-	(void)info;
-	return add_child(arg, name.p, name.len);
+	struct listing *to = arg;
+	int r = add_child(to, name.p, name.len);
+
+	if (r == 0 && to->kind == NODE_RESOURCE && info)
+		to->l.inos[to->l.n - 1] = inode_of_lineage(info->lineage);
+	return r;
 }
 
 static int list_fixed(struct mnt *m, const struct view *v, struct node *dir,

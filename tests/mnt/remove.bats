@@ -174,13 +174,29 @@ untouched() { # SECONDS COMMAND...
 	[ -n "$(trash)" ]
 }
 
-@test "trash: mv back under another name is EPERM, as each rename" {
+back_as() { # NAME
+	rm -rf "$M/web"
+	mv -T "$(trash)" "$M/$1"
+}
+
+@test "trash: mv back under another name, and the platform never noticed" {
+	resource
+	untouched 3 back_as other
+	[ ! -e "$M/web" ]
+	equal "$(names "$M/.trash")" ''
+	wait_for 10 state ready other
+	[ ! -e "$R/other" ]
+}
+
+@test "trash: mv back under another name after grace makes it anew" {
 	resource
 	rm -rf "$M/web"
-	errno_is EPERM "os.rename('$(trash)', m + '/other')"
-	[ ! -e "$M/other" ]
-	mv -T "$(trash)" "$M/web"
-	wait_for 10 state ready
+	wait_for 10 gone
+	mv -T "$(trash)" "$M/other"
+	wait_for 10 state ready other
+	[ ! -e "$R/web" ]
+	equal "$(cat "$R/other")" "$(cat "$M/other/spec")"
+	equal "$(names "$M/.trash")" ''
 }
 
 @test "trash: rm -rf of an entry forgets it, here" {

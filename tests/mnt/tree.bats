@@ -113,13 +113,15 @@ nobody() { # COMMAND...
 		'os.link(m + "/web/spec", m + "/web/spec2")'
 }
 
-@test "names: mv of a resource is EPERM, never EXDEV" {
+@test "names: mv of a resource out of the tree, or into another, copies nothing" {
 	site_up nantes
 	resource
-	errno_is EPERM 'os.rename(m + "/web", m + "/web2")'
-	refute mv "$M/web" "$M/web2" 2>/dev/null
+	mkdir "$M/db"
+	errno_is EPERM 'os.rename(m + "/web", m + "/db/web")'
+	errno_is EPERM 'os.rename(m + "/web", m + "/.trash/web")'
+	refute mv "$M/web" "$M/db" 2>/dev/null
 	holds "$M/web/spec" $'one\n'
-	[ ! -e "$M/web2" ]
+	[ ! -e "$M/db/web" ]
 }
 
 @test "reading: every file has its true size" {
