@@ -489,6 +489,7 @@ static int see_ready(void *arg, struct ch_bytes key, struct ch_bytes value)
 	struct report said;
 	struct desired d;
 	struct record r;
+	char word[80];
 
 	(void)wire_u64(&in);
 	record_init(&r);
@@ -497,7 +498,10 @@ static int see_ready(void *arg, struct ch_bytes key, struct ch_bytes value)
 	if (!driver.len)
 		driver = ch_str(s->cfg.driver_default);
 	resource_desired(&r, &s->id, &d);
+	(void)snprintf(word, sizeof(word), "%.*s", (int)driver.len,
+		       (const char *)driver.p);
 	if (d.any && has_driver(s, driver) && !resource_is_split(&r) &&
+	    !ledger_stays(s, &r) && !platform_is_others(s, word, key) &&
 	    view_effective(&v, &d.spec.hash, &d.patch.hash, &bytes, NULL) ==
 		    0) {
 		report_of(s, key, s, &bytes);

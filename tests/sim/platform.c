@@ -220,7 +220,8 @@ static void check_apply(struct site *s, const struct work *x)
 	struct record r;
 
 	record_init(&r);
-	if (ledger_stored(s, ch_str(x->name), &r) == 0 && resource_is_split(&r))
+	if (ledger_stored(s, ch_str(x->resource), &r) == 0 &&
+	    resource_is_split(&r))
 		world_fail(s->w,
 			   "%s applies '%s' while two resources have "
 			   "that name",
