@@ -186,14 +186,9 @@ static int chunk_del(struct ch_engine *e, const struct ch_hash *hash,
 		     uint32_t no)
 {
 	struct strbuf key = STRBUF_INIT;
-	int rc;
 
 	key_body(&key, hash, no);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_del(e, COL_BODY, strbuf_bytes(&key));
-	strbuf_release(&key);
-	return rc;
+	return db_del_key(e, COL_BODY, &key);
 }
 
 /* What there may be of a body that is said to be so long. */

@@ -203,6 +203,16 @@ int db_del(struct ch_engine *e, enum ch_col col, struct ch_bytes key)
 	return learn(&e->db, col, key, NULL, e->db.round);
 }
 
+int db_del_key(struct ch_engine *e, enum ch_col col, struct strbuf *key)
+{
+	int rc = strbuf_error(key);
+
+	if (rc == 0)
+		rc = db_del(e, col, strbuf_bytes(key));
+	strbuf_release(key);
+	return rc;
+}
+
 int db_drop(struct ch_engine *e, enum ch_col col, struct ch_bytes key)
 {
 	batch_del(&e->u->store, col, key);

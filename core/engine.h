@@ -19,7 +19,7 @@
  *	exchange.c  messages in, and their answers
  *	compose.c   messages out
  *	rejoin.c    a store that is older than what others know of it
- *	plan.c      which driver job is due
+ *	plan.c      which driver job is due (sight.h: its parts)
  *	guard.c     many removals at once are stopped
  *	hold.c      how long nothing may be done
  *	act.c       what is not settled, and when to look at it again
@@ -153,6 +153,8 @@ int db_has(struct ch_engine *e, enum ch_col col, struct ch_bytes key);
 int db_put(struct ch_engine *e, enum ch_col col, struct ch_bytes key,
 	   struct ch_bytes value);
 int db_del(struct ch_engine *e, enum ch_col col, struct ch_bytes key);
+/* As db_del(), of a key that was made for this alone: it is released. */
+int db_del_key(struct ch_engine *e, enum ch_col col, struct strbuf *key);
 /* The same of what may be as before after a crash: nobody waits for the disk.
  */
 int db_drop(struct ch_engine *e, enum ch_col col, struct ch_bytes key);
@@ -435,7 +437,7 @@ int plan_changed(struct ch_engine *e, struct ch_bytes name);
 int plan_object(struct ch_engine *e, struct ch_bytes object);
 int plan_start(struct ch_engine *e);
 int plan_run(struct ch_engine *e);
-int put_job(struct ch_engine *e, struct ch_bytes name,
+int job_put(struct ch_engine *e, struct ch_bytes name,
 	    const struct stored_job *job);
 void plan_release(struct ch_engine *e);
 /* Who removed what lately: sites withdrawn by @group_id within grace. */

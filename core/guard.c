@@ -208,7 +208,7 @@ int guard_pass(struct ch_engine *e, struct ch_bytes name,
 	if (rc < 0)
 		return rc;
 	job->guard = rc ? GUARD_PASSED : GUARD_HELD;
-	rc = put_job(e, name, job);
+	rc = job_put(e, name, job);
 	if (rc == 0 && job->guard == GUARD_HELD) {
 		update_notice(e, "held", name, engine_name(e), &job->version,
 			      cause->user,
@@ -275,7 +275,7 @@ int guard_let_go(struct ch_engine *e, const struct ch_submit *s)
 	}
 	if (rc == 0) {
 		job.guard = GUARD_PASSED;
-		rc = put_job(e, s->name, &job);
+		rc = job_put(e, s->name, &job);
 	}
 	if (rc == 0)
 		rc = del_held(e, s->name);

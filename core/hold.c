@@ -114,12 +114,7 @@ int hold_left(struct ch_engine *e, const struct record *r, uint64_t *ret_left,
 int hold_forget(struct ch_engine *e, struct ch_bytes name)
 {
 	struct strbuf key = STRBUF_INIT;
-	int rc;
 
 	key_hold(&key, name);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
-	strbuf_release(&key);
-	return rc;
+	return db_del_key(e, COL_SYS, &key);
 }

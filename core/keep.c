@@ -548,14 +548,9 @@ static int del_report_of(struct ch_engine *e, struct ch_bytes name,
 			 const struct ch_id *site)
 {
 	struct strbuf key = STRBUF_INIT;
-	int rc;
 
 	key_report(&key, name, site);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_del(e, COL_REPORT, strbuf_bytes(&key));
-	strbuf_release(&key);
-	return rc;
+	return db_del_key(e, COL_REPORT, &key);
 }
 
 /* A report of this round is not found by a scan. */

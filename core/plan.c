@@ -34,22 +34,10 @@
 #include <string.h>
 
 #include "core/act.h"
-#include "core/check.h"
 #include "core/gone.h"
-#include "core/mem.h"
 #include "core/peer.h"
-#include "core/rng.h"
+#include "core/sight.h"
 #include "core/text.h"
-
-#define RETRY_MIN_MS 1000u
-#define RETRY_MAX_MS 300000u
-#define LOOK_AGAIN_MS 2000u /* Applied, but not healthy yet. */
-#define FIRST_WORD_MS 5000u /* For a site to answer, at the start. */
-#define MOVE_AGAIN_MS 1000u /* Renamed, but not all of it is known yet. */
-#define SCRUB_FIRST 512     /* Records a round, in the first pass. */
-#define SCRUB_LATER 64      /* Each SCRUB_STEP_MS, in later ones. */
-#define SCRUB_STEP_MS 640u
-#define SCRUB_REST_MS 60000u /* Between two passes. */
 
 /* Jobs. */
 
@@ -67,228 +55,6 @@ static struct act **free_slot(struct ch_engine *e)
 		if (!e->running[i])
 			return &e->running[i];
 	return NULL;
-}
-
-/* Who has @object on the platform of @driver: 0 and @ret; -ENOENT: the
- * resource that is called so, if any. */
-static int get_object(struct ch_engine *e, struct ch_bytes object,
-		      struct ch_bytes driver, struct strbuf *ret)
-{
-	struct strbuf key = STRBUF_INIT;
-	int rc;
-
-	key_object(&key, object, driver);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_get(e, COL_SYS, strbuf_bytes(&key), ret);
-	strbuf_release(&key);
-	return rc;
-}
-
-/* @name "": nobody any more. */
-static int put_object(struct ch_engine *e, const struct stored_job *job,
-		      struct ch_bytes name)
-{
-	struct strbuf key = STRBUF_INIT;
-	int rc;
-
-	if (!job->object.len)
-		return 0;
-	key_object(&key, job->object, job->driver);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = name.len ? db_put(e, COL_SYS, strbuf_bytes(&key), name)
-			      : db_del(e, COL_SYS, strbuf_bytes(&key));
-	strbuf_release(&key);
-	/* Whoever is called so may have waited for it. */
-	return rc == 0 && !name.len ? plan_touch(e, job->object) : rc;
-}
-
-/* Under which name we have a job of @lineage: 0 and @ret; -ENOENT; below. */
-static int get_lineage(struct ch_engine *e, const struct ch_id *lineage,
-		       struct strbuf *ret)
-{
-	struct strbuf key = STRBUF_INIT;
-	int rc;
-
-	key_lineage(&key, lineage);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_get(e, COL_SYS, strbuf_bytes(&key), ret);
-	strbuf_release(&key);
-	return rc;
-}
-
-/* @name "": under none any more, if it was @was. */
-static int put_lineage(struct ch_engine *e, const struct ch_id *lineage,
-		       struct ch_bytes name, struct ch_bytes was)
-{
-	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
-	int rc = get_lineage(e, lineage, &value);
-
-	key_lineage(&key, lineage);
-	if ((rc == 0 || rc == -ENOENT) && strbuf_error(&key) < 0)
-		rc = -ENOMEM;
-	if ((rc == 0 || rc == -ENOENT) && name.len)
-		rc = db_put(e, COL_SYS, strbuf_bytes(&key), name);
-	else if (rc == 0 && ch_bytes_equal(strbuf_bytes(&value), was))
-		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
-	strbuf_release(&value);
-	strbuf_release(&key);
-	return rc == -ENOENT ? 0 : rc;
-}
-
-int put_job(struct ch_engine *e, struct ch_bytes name,
-	    const struct stored_job *job)
-{
-	struct strbuf value = STRBUF_INIT;
-	int rc;
-
-	stored_job_encode(job, &value);
-	rc = strbuf_error(&value);
-	if (rc == 0)
-		rc = db_put(e, COL_JOB, name, strbuf_bytes(&value));
-	strbuf_release(&value);
-	return rc;
-}
-
-static int del_job(struct ch_engine *e, struct ch_bytes name,
-		   const struct stored_job *job)
-{
-	int rc = put_object(e, job, ch_str(""));
-
-	if (rc == 0)
-		rc = put_lineage(e, &job->lineage, ch_str(""), name);
-	return rc < 0 ? rc : db_del(e, COL_JOB, name);
-}
-
-/* What is known of one resource while it is looked at. */
-struct sight {
-	struct record r;
-	bool have; /* A record. */
-	bool unconfirmed; /* It may be older than what others forgot. */
-	bool in, out;
-	struct desired want;
-	struct version version; /* Of want. */
-	struct ch_bytes driver; /* Of the record; ours where it has none. */
-	struct strbuf job_buf;
-	struct stored_job job;
-	bool has_job;
-	uint8_t policy;                /* JOB_KEEP ...: as the record says. */
-	uint64_t hold_ms, hold_end_ms; /* Left of it, and its end; 0: none. */
-};
-
-static uint8_t policy_bits(const struct record *r)
-{
-	bool report = resource_policy_is(r, POLICY_DRIFT, "report");
-	bool ignore = resource_policy_is(r, POLICY_DRIFT, "ignore");
-	bool keep = resource_policy_is(r, POLICY_ON_REMOVE, "keep");
-
-	return (uint8_t)((keep ? JOB_KEEP : 0) | (report ? JOB_REPORT : 0) |
-			 (ignore ? JOB_IGNORE : 0));
-}
-
-static int sight_open(struct ch_engine *e, struct ch_bytes name,
-		      struct sight *s)
-{
-	uint64_t seq;
-	int rc;
-
-	memset(s, 0, sizeof(*s));
-	record_init(&s->r);
-	strbuf_init(&s->job_buf);
-	rc = keep_load(e, name, &s->r, &seq);
-	s->have = rc == 0;
-	if (rc < 0 && rc != -ENOENT)
-		return rc;
-	if (s->have) {
-		s->in = resource_site_in(&s->r, &e->cfg.self);
-		s->out = resource_site_out(&s->r, &e->cfg.self);
-		resource_desired(&s->r, &e->cfg.self, &s->want);
-		s->version.vid = s->want.vid;
-		s->version.patch_vid = s->want.patch_vid;
-		s->unconfirmed =
-			rejoin_is_unconfirmed(e, name, seq, &rc);
-		s->driver = resource_driver(&s->r);
-		/* A spec that outlived the choice. */
-		if (!s->driver.len)
-			s->driver = ch_str(e->cfg.driver_default);
-		if (rc < 0)
-			return rc;
-		s->policy = policy_bits(&s->r);
-		rc = hold_left(e, &s->r, &s->hold_ms, &s->hold_end_ms);
-		if (rc < 0)
-			return rc;
-	}
-	rc = db_get(e, COL_JOB, name, &s->job_buf);
-	s->has_job = rc == 0;
-	if (rc == 0 &&
-	    stored_job_decode(strbuf_bytes(&s->job_buf), &s->job) < 0)
-		return -EIO;
-	return rc == -ENOENT ? 0 : rc;
-}
-
-static void sight_close(struct sight *s)
-{
-	record_release(&s->r);
-	strbuf_release(&s->job_buf);
-}
-
-/* What we said last, to change a part of it. */
-static int last_said(struct ch_engine *e, struct ch_bytes name,
-		     struct strbuf *buf, struct report *ret)
-{
-	uint64_t seq;
-	int rc = report_load(e, name, &e->cfg.self, buf, ret, &seq);
-
-	if (rc == -ENOENT) {
-		*ret = (struct report){.state = STATE_IDLE};
-		return 0;
-	}
-	return rc;
-}
-
-static int say_state(struct ch_engine *e, struct act *a, struct sight *s,
-		     enum state state, struct ch_bytes message)
-{
-	struct strbuf buf = STRBUF_INIT, extra = STRBUF_INIT;
-	struct report r;
-	int rc = last_said(e, a->name, &buf, &r);
-
-	if (rc == 0) {
-		report_put_object(&extra,
-				  s->has_job ? s->job.object : ch_str(""));
-		r.extra = strbuf_bytes(&extra);
-		rc = strbuf_error(&extra);
-	}
-	if (rc == 0) {
-		r.state = (uint8_t)state;
-		r.desired = s->version;
-		if (s->has_job && s->job.phase == JOB_APPLIED)
-			r.applied = s->job.version;
-		if (state == STATE_READY)
-			r.healthy = s->job.version;
-		else if (!version_equal(&r.healthy, &r.applied))
-			r.healthy = (struct version){0};
-		r.tries = a->tries;
-		r.next_try_ms =
-			a->tries && !a->retry_never && !a->job
-				? e->wall_ms +
-					  (a->retry_ms > e->now_ms
-						   ? a->retry_ms - e->now_ms
-						   : 0)
-				: 0;
-		r.message = message;
-		if (state == STATE_IDLE || state == STATE_REMOVING) {
-			r.desired = (struct version){0};
-			if (!s->has_job)
-				r.applied = r.healthy = r.desired;
-		}
-		rc = say(e, &s->r, &r);
-	}
-	strbuf_release(&extra);
-	strbuf_release(&buf);
-	return rc;
 }
 
 /* What the applies of @was may have put there, of whose end nothing is known,
@@ -385,98 +151,11 @@ static int stop_on_hold(struct ch_engine *e, struct act *a, struct sight *s)
 	text_time(s->hold_end_ms, &text);
 	rc = strbuf_error(&text);
 	if (rc == 0)
-		rc = say_state(e, a, s, STATE_HELD, strbuf_bytes(&text));
+		rc = sight_say(e, a, s, STATE_HELD, strbuf_bytes(&text));
 	strbuf_release(&text);
 	if (rc == 0)
 		rc = act_due(e, a, e->now_ms + s->hold_ms);
 	return rc < 0 ? rc : 1;
-}
-
-static int put_orphan(struct ch_engine *e, struct act *a,
-		      const struct stored_job *job)
-{
-	const struct stored_orphan o = {
-		.lineage = job->lineage,
-		.effective = job->effective,
-		.left_ms = e->wall_ms,
-	};
-	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
-	int rc;
-
-	key_orphan(&key, job->driver, job->object.len ? job->object : a->name);
-	stored_orphan_encode(&o, &value);
-	rc = key.bad || value.bad ? -ENOMEM : 0;
-	if (rc == 0)
-		rc = db_put(e, COL_SYS, strbuf_bytes(&key),
-			    strbuf_bytes(&value));
-	strbuf_release(&value);
-	strbuf_release(&key);
-	return rc;
-}
-
-/* What was left there under @name is what @s asks for again: 1 and @ret; 0;
- * below. */
-static int orphan_named(struct ch_engine *e, struct sight *s,
-			struct ch_bytes name, struct stored_orphan *ret)
-{
-	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
-	int rc;
-
-	key_orphan(&key, s->driver, name);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
-	if (rc == 0 && stored_orphan_decode(strbuf_bytes(&value), ret) < 0)
-		rc = -EIO;
-	strbuf_release(&value);
-	strbuf_release(&key);
-	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
-	return id_cmp(&ret->lineage, &s->want.lineage) == 0;
-}
-
-/* The same under its name or a former one, which is @ret_object then, unless
- * another has that by now. */
-static int get_orphan(struct ch_engine *e, struct act *a, struct sight *s,
-		      struct stored_orphan *ret, struct ch_bytes *ret_object)
-{
-	const struct entry *made = resource_made(&s->r, &s->want.lineage);
-	int rc = orphan_named(e, s, a->name, ret);
-	struct ch_bytes name;
-
-	*ret_object = ch_str("");
-	for (size_t i = 0;
-	     made && rc == 0 && entry_from(made, i, &name) == 0; i++) {
-		struct strbuf buf = STRBUF_INIT;
-
-		rc = orphan_named(e, s, name, ret);
-		if (rc > 0) {
-			*ret_object = name;
-			rc = get_object(e, name, s->driver, &buf);
-			if (rc == -ENOENT)
-				rc = db_get(e, COL_JOB, name, &buf);
-			rc = rc == -ENOENT ? 1 : rc < 0 ? rc : 0;
-		}
-		strbuf_release(&buf);
-	}
-	return rc;
-}
-
-static int del_orphan(struct ch_engine *e, struct act *a,
-		      const struct stored_job *job)
-{
-	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
-	int rc;
-
-	key_orphan(&key, job->driver, job->object.len ? job->object : a->name);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
-	if (rc == 0)
-		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
-	strbuf_release(&value);
-	strbuf_release(&key);
-	return rc == -ENOENT ? 0 : rc;
 }
 
 /* Does what is in force stay there when the resource leaves this site? A
@@ -494,12 +173,12 @@ static bool stays(const struct sight *s)
 /* It is left where it is, and is not ours any more. */
 static int leave(struct ch_engine *e, struct act *a, struct sight *s)
 {
-	int rc = put_orphan(e, a, &s->job);
+	int rc = job_orphan(e, a, &s->job);
 
 	if (rc == 0)
 		rc = guard_void(e, a->name, &s->job);
 	if (rc == 0)
-		rc = del_job(e, a->name, &s->job);
+		rc = job_del(e, a->name, &s->job);
 	if (rc < 0)
 		return rc;
 	update_notice(e, "withdrawn", a->name, engine_name(e), &s->job.version,
@@ -576,7 +255,7 @@ static int stop_on_guard(struct ch_engine *e, struct act *a, struct sight *s)
 		    cause.what, e->cfg.name);
 	rc = strbuf_error(&text);
 	if (rc == 0)
-		rc = say_state(e, a, s, STATE_HELD, strbuf_bytes(&text));
+		rc = sight_say(e, a, s, STATE_HELD, strbuf_bytes(&text));
 	strbuf_release(&text);
 	return rc < 0 ? rc : 1;
 }
@@ -586,36 +265,14 @@ static int unsay_held(struct ch_engine *e, struct act *a, struct sight *s)
 {
 	struct strbuf buf = STRBUF_INIT;
 	struct report r;
-	int rc = last_said(e, a->name, &buf, &r);
+	int rc = sight_said(e, a->name, &buf, &r);
 	bool held = rc == 0 && r.state == STATE_HELD;
 
 	strbuf_release(&buf);
 	if (!held)
 		return rc;
-	return say_state(e, a, s, s->in ? STATE_PENDING : STATE_REMOVING,
+	return sight_say(e, a, s, s->in ? STATE_PENDING : STATE_REMOVING,
 			 ch_str(""));
-}
-
-/* Two of the name that it has now: each stays as it is. 1, or below. */
-static int say_stays(struct ch_engine *e, struct act *a, struct sight *s,
-		     struct ch_bytes to)
-{
-	struct strbuf text = STRBUF_INIT;
-	int rc = 0;
-
-	if (s->in) {
-		strbuf_addf(&text,
-			    "what is there moves to '%.*s', where two "
-			    "resources have one name: write its spec to "
-			    "settle it first",
-			    (int)to.len, (const char *)to.p);
-		rc = strbuf_error(&text);
-		if (rc == 0)
-			rc = say_state(e, a, s, STATE_CONFLICT,
-				       strbuf_bytes(&text));
-	}
-	strbuf_release(&text);
-	return rc < 0 ? rc : 1;
 }
 
 /* Our job is of a lineage that is not here, but perhaps where two have one
@@ -638,7 +295,7 @@ static int is_elsewhere(struct ch_engine *e, struct act *a, struct sight *s)
 		rc = keep_load(e, strbuf_bytes(&name), &r, &seq);
 	if (rc == 0 && resource_has_lineage(&r, &s->job.lineage) &&
 	    resource_site_in(&r, &e->cfg.self) && resource_is_split(&r))
-		rc = say_stays(e, a, s, r.name);
+		rc = inherit_say_stays(e, a, s, r.name);
 	else if ((rc == 0 || rc == -ENOENT) && name.len)
 		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
 	record_release(&r);
@@ -655,7 +312,7 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 		a->withdraw_ms = e->now_ms; /* Its grace was over once. */
 	if (!a->withdraw_ms) {
 		a->withdraw_ms = e->now_ms + e->cfg.grace_ms;
-		rc = s->in ? 0 : say_state(e, a, s, STATE_REMOVING, ch_str(""));
+		rc = s->in ? 0 : sight_say(e, a, s, STATE_REMOVING, ch_str(""));
 		if (rc < 0)
 			return rc;
 	}
@@ -689,7 +346,7 @@ static int withdraw(struct ch_engine *e, struct act *a, struct sight *s)
 static int is_taken(struct ch_engine *e, struct act *a, struct sight *s)
 {
 	struct strbuf owner = STRBUF_INIT, text = STRBUF_INIT;
-	int rc = get_object(e, a->name, s->driver, &owner);
+	int rc = job_of_object(e, a->name, s->driver, &owner);
 
 	if (rc == 0) {
 		strbuf_addf(&text,
@@ -699,7 +356,7 @@ static int is_taken(struct ch_engine *e, struct act *a, struct sight *s)
 			    (int)owner.len, owner.buf);
 		rc = strbuf_error(&text);
 		if (rc == 0)
-			rc = say_state(e, a, s, STATE_FAILED,
+			rc = sight_say(e, a, s, STATE_FAILED,
 				       strbuf_bytes(&text));
 		rc = rc < 0 ? rc : 1;
 	}
@@ -722,7 +379,7 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 	if (must_wait(e, a, CH_APPLY, &s->version))
 		return a->retry_never ? 0 : act_due(e, a, a->retry_ms);
 	if (!had) {
-		rc = get_orphan(e, a, s, &left, &object);
+		rc = job_unorphan(e, a, s, &left, &object);
 		took = rc > 0;
 		if (rc == 0)
 			rc = is_taken(e, a, s);
@@ -757,13 +414,13 @@ static int apply(struct ch_engine *e, struct act *a, struct sight *s)
 		remember(&s->job, &was);
 	rc = start_job(e, a, s, CH_APPLY, had || took ? &was : NULL);
 	if (rc == 0 && took)
-		rc = put_object(e, &s->job, a->name);
+		rc = job_put_object(e, &s->job, a->name);
 	if (rc == 0 && !had)
-		rc = put_lineage(e, &s->job.lineage, a->name, ch_str(""));
+		rc = job_put_lineage(e, &s->job.lineage, a->name, ch_str(""));
 	if (rc == 0)
-		rc = put_job(e, a->name, &s->job);
+		rc = job_put(e, a->name, &s->job);
 	if (rc == 0)
-		rc = say_state(e, a, s, STATE_APPLYING, ch_str(""));
+		rc = sight_say(e, a, s, STATE_APPLYING, ch_str(""));
 	return rc;
 }
 
@@ -780,7 +437,7 @@ static int rest(struct ch_engine *e, struct act *a, struct sight *s)
 	int rc;
 
 	if (s->in)
-		return say_state(e, a, s, STATE_IDLE, ch_str(""));
+		return sight_say(e, a, s, STATE_IDLE, ch_str(""));
 	rc = say_nothing(e, a->name);
 	if (rc < 0)
 		return rc;
@@ -805,10 +462,10 @@ static int rest(struct ch_engine *e, struct act *a, struct sight *s)
 
 static int orphan(struct ch_engine *e, struct act *a, struct sight *s)
 {
-	int rc = put_orphan(e, a, &s->job);
+	int rc = job_orphan(e, a, &s->job);
 
 	s->job.phase = JOB_ORPHANED;
-	return rc < 0 ? rc : put_job(e, a->name, &s->job);
+	return rc < 0 ? rc : job_put(e, a->name, &s->job);
 }
 
 /* Is what we said last of something else than what is in force? */
@@ -817,7 +474,7 @@ static int said_otherwise(struct ch_engine *e, struct act *a, struct sight *s,
 {
 	struct strbuf buf = STRBUF_INIT;
 	struct report r;
-	int rc = last_said(e, a->name, &buf, &r);
+	int rc = sight_said(e, a->name, &buf, &r);
 
 	if (rc == 0)
 		*ret_otherwise =
@@ -848,299 +505,9 @@ static int say_unconfirmed(struct ch_engine *e, struct act *a, struct sight *s)
 	}
 	rc = strbuf_error(&text);
 	if (rc == 0)
-		rc = say_state(e, a, s, STATE_PENDING, strbuf_bytes(&text));
+		rc = sight_say(e, a, s, STATE_PENDING, strbuf_bytes(&text));
 	strbuf_release(&text);
 	return rc;
-}
-
-/* Renames: a job goes with its resource, and no driver hears of it. */
-
-/* The job waits aside: the name that its resource has now is still that of one
- * which moves on, perhaps here. */
-static int park(struct ch_engine *e, struct stored_job *job,
-		struct ch_bytes name)
-{
-	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
-	int rc;
-
-	key_parked(&key, &job->lineage);
-	stored_job_encode(job, &value);
-	rc = key.bad || value.bad ? -ENOMEM : 0;
-	if (rc == 0)
-		rc = db_put(e, COL_SYS, strbuf_bytes(&key),
-			    strbuf_bytes(&value));
-	if (rc == 0)
-		rc = put_lineage(e, &job->lineage, ch_str(""), name);
-	strbuf_release(&value);
-	strbuf_release(&key);
-	return rc;
-}
-
-/* What waits for @name: 1: it has it now; 0: nothing; below. */
-static int unpark(struct ch_engine *e, const struct ch_id *lineage,
-		  struct ch_bytes name)
-{
-	struct strbuf key = STRBUF_INIT, value = STRBUF_INIT;
-	struct stored_job job;
-	int rc;
-
-	key_parked(&key, lineage);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_get(e, COL_SYS, strbuf_bytes(&key), &value);
-	if (rc == 0 && stored_job_decode(strbuf_bytes(&value), &job) < 0)
-		rc = -EIO;
-	if (rc == 0)
-		rc = put_object(e, &job, ch_str(""));
-	if (rc == 0 && ch_bytes_equal(job.object, name))
-		job.object = ch_str("");
-	if (rc == 0)
-		rc = put_job(e, name, &job);
-	if (rc == 0)
-		rc = put_object(e, &job, name);
-	if (rc == 0)
-		rc = put_lineage(e, lineage, name, ch_str(""));
-	if (rc == 0)
-		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
-	if (rc == 0)
-		rc = plan_changed(e, name);
-	strbuf_release(&value);
-	strbuf_release(&key);
-	return rc == -ENOENT ? 0 : rc < 0 ? rc : 1;
-}
-
-/* The job of @from, as it stands in the store, and with it what we said of it,
- * is from now on that of @r. 1: it is, or waits for that; 0: not while one runs
- * there, or while another is at home there; 2: @r has one already of the same
- * lineage; below. */
-static int hand_over(struct ch_engine *e, struct ch_bytes from,
-		     const struct record *r)
-{
-	const struct act *a = act_find(e, from), *b = act_find(e, r->name);
-	struct strbuf buf = STRBUF_INIT, other = STRBUF_INIT;
-	struct stored_job job, its;
-	bool same, goes = false;
-	int rc;
-
-	if ((a && a->job) || (b && b->job))
-		return 0;
-	rc = db_get(e, COL_JOB, from, &buf);
-	if (rc == 0 && stored_job_decode(strbuf_bytes(&buf), &job) < 0)
-		rc = -EIO;
-	if (rc < 0)
-		goto out;
-	rc = db_get(e, COL_JOB, r->name, &other);
-	if (rc == 0) {
-		rc = stored_job_decode(strbuf_bytes(&other), &its);
-		same = rc == 0 && id_cmp(&its.lineage, &job.lineage) == 0;
-		/* Not before that one is in force. */
-		if (same && its.phase == JOB_BEGUN) {
-			rc = 0;
-			goto out;
-		}
-		goes = rc == 0 && resource_moved(r, &its.lineage);
-		rc = rc < 0 ? -EIO : same ? 2 : 0;
-		if (rc || !goes)
-			goto out;
-	} else if (rc != -ENOENT) {
-		goto out;
-	}
-	if (goes && job.guard == GUARD_HELD) {
-		rc = 0; /* It stands in .held under a name. */
-		goto out;
-	}
-	rc = put_object(e, &job, ch_str(""));
-	if (!job.object.len)
-		job.object = from;
-	if (!goes && ch_bytes_equal(job.object, r->name))
-		job.object = ch_str("");
-	if (rc == 0)
-		rc = db_del(e, COL_JOB, from);
-	if (rc == 0)
-		rc = put_object(e, &job, r->name);
-	if (rc == 0 && goes) {
-		rc = park(e, &job, from);
-		if (rc == 0)
-			rc = plan_touch(e, from);
-		if (rc == 0)
-			rc = plan_touch(e, r->name);
-		rc = rc < 0 ? rc : 1;
-		goto out;
-	}
-	if (rc == 0)
-		rc = put_job(e, r->name, &job);
-	if (rc == 0 && job.guard == GUARD_HELD)
-		rc = guard_rename(e, from, r->name);
-	if (rc == 0)
-		rc = put_lineage(e, &job.lineage, r->name, ch_str(""));
-	if (rc == 0)
-		rc = say_moved(e, r, from, job.object);
-	if (rc == 0)
-		rc = plan_touch(e, from);
-	if (rc == 0)
-		rc = plan_changed(e, r->name);
-	rc = rc < 0 ? rc : 1;
-out:
-	strbuf_release(&other);
-	strbuf_release(&buf);
-	return rc;
-}
-
-/* Our job is of a lineage that has another name by now. 1: it stays until more
- * is known; 0: it is ours to withdraw; below. */
-static int follow(struct ch_engine *e, struct act *a, struct sight *s)
-{
-	struct record r;
-	int rc;
-
-	record_init(&r);
-	rc = move_find(e, &s->r, &s->job.lineage, &r);
-	if (rc == 1 && !resource_has_lineage(&r, &s->job.lineage))
-		rc = 2; /* It was deleted there. */
-	else if (rc == 1 && resource_is_split(&r))
-		rc = say_stays(e, a, s, r.name);
-	else if (rc == 1)
-		rc = hand_over(e, a->name, &r);
-	else if (rc == 0)
-		rc = 1; /* Its record will come, and look for this. */
-	else if (rc == -ENOENT)
-		rc = 2;
-	record_release(&r);
-	if (rc == 0)
-		rc = act_due(e, a, e->now_ms + MOVE_AGAIN_MS);
-	return rc < 0 ? rc : rc != 2;
-}
-
-struct claim {
-	struct ch_engine *e;
-	struct sight *s;
-	struct strbuf *waits; /* A name that it is still under. */
-	bool again, took;
-};
-
-static int put_stays(struct ch_engine *e, const struct ch_id *lineage,
-		     struct ch_bytes name)
-{
-	struct strbuf key = STRBUF_INIT;
-	int rc;
-
-	key_stays(&key, lineage);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_put(e, COL_SYS, strbuf_bytes(&key), name);
-	strbuf_release(&key);
-	return rc;
-}
-
-/* A name that the lineage @lineage had. */
-static int claim_from(struct claim *c, struct ch_bytes name,
-		      const struct ch_id *lineage)
-{
-	struct strbuf buf = STRBUF_INIT;
-	struct stored_job job;
-	struct record r;
-	uint64_t seq;
-	int rc;
-
-	record_init(&r);
-	rc = keep_load(c->e, name, &r, &seq);
-	if (rc == 0 || rc == -ENOENT)
-		rc = db_get(c->e, COL_JOB, name, &buf);
-	if (rc == 0 && stored_job_decode(strbuf_bytes(&buf), &job) < 0)
-		rc = -EIO;
-	if (rc == 0 && id_cmp(&job.lineage, lineage) == 0) {
-		if (c->s->has_job && id_cmp(&c->s->job.lineage, lineage) != 0) {
-			rc = put_stays(c->e, lineage, c->s->r.name);
-		} else if (c->s->has_job || c->took) {
-			; /* One is enough: that one withdraws. */
-		} else if (resource_has_lineage(&r, lineage)) {
-			c->again = true;
-			strbuf_reset(c->waits);
-			strbuf_add(c->waits, name.p, name.len);
-		} else {
-			rc = hand_over(c->e, name, &c->s->r);
-			c->took = rc == 1;
-			c->again |= rc == 0;
-		}
-	}
-	record_release(&r);
-	strbuf_release(&buf);
-	return rc == -ENOENT || rc > 0 ? 0 : rc;
-}
-
-/* Where we know it to have been. */
-static int claim_known(struct claim *c, const struct ch_id *lineage)
-{
-	struct strbuf where = STRBUF_INIT;
-	int rc = 0;
-
-	if (!c->s->has_job && !c->took) {
-		rc = unpark(c->e, lineage, c->s->r.name);
-		c->took = rc == 1;
-		rc = rc < 0 ? rc : 0;
-	}
-	if (rc == 0)
-		rc = get_lineage(c->e, lineage, &where);
-	if (rc == 0 && !ch_bytes_equal(strbuf_bytes(&where), c->s->r.name))
-		rc = claim_from(c, strbuf_bytes(&where), lineage);
-	strbuf_release(&where);
-	return rc == -ENOENT ? 0 : rc;
-}
-
-/* @made of what is here, or was deleted here: where it was, as it says and, if
- * it does not know of that, as we do. */
-static int claim_all(struct claim *c, const struct entry *made,
-		     const struct ch_id *lineage)
-{
-	struct ch_bytes name;
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && entry_from(made, i, &name) == 0; i++)
-		rc = claim_from(c, name, lineage);
-	return rc == 0 && made->renames ? claim_known(c, lineage) : rc;
-}
-
-/* What this site has on its platform under a former name of @s. 1: nothing can
- * be done before it is known that it moves, or now that it has; 0; below. */
-static int claim(struct ch_engine *e, struct act *a, struct sight *s)
-{
-	struct strbuf waits = STRBUF_INIT, text = STRBUF_INIT;
-	struct claim c = {e, s, &waits, false, false};
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < s->r.n; i++) {
-		const struct entry *x = &s->r.v[i];
-		struct entry was;
-		size_t pos = 0;
-
-		if (x->type > ENTRY_TOMB)
-			break;
-		if (x->type == ENTRY_MADE && entry_is_alive(&s->r, x))
-			rc = claim_all(&c, x, &x->lineage);
-		/* It outlived a deletion that its MADE entry did not. */
-		if (x->type == ENTRY_SPEC && entry_is_alive(&s->r, x) &&
-		    !resource_made(&s->r, &x->lineage))
-			rc = claim_known(&c, &x->lineage);
-		while (rc == 0 && x->type == ENTRY_TOMB &&
-		       image_next(x->image, &pos, &was) > 0)
-			if (was.type == ENTRY_MADE)
-				rc = claim_all(&c, &was, &was.lineage);
-	}
-	if (rc == 0 && c.again) {
-		rc = act_due(e, a, e->now_ms + MOVE_AGAIN_MS);
-		if (rc == 0 && s->in) {
-			strbuf_addf(&text, "moves from '%.*s'", (int)waits.len,
-				    waits.buf);
-			rc = strbuf_error(&text);
-			if (rc == 0)
-				rc = say_state(e, a, s, STATE_PENDING,
-					       waits.len ? strbuf_bytes(&text)
-							 : ch_str(""));
-		}
-	}
-	strbuf_release(&text);
-	strbuf_release(&waits);
-	return rc < 0 ? rc : c.took || c.again;
 }
 
 static int consider(struct ch_engine *e, struct act *a, struct sight *s)
@@ -1161,11 +528,11 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (rc) /* It is looked at again then. */
 		return rc < 0 ? rc : change_without(e, a->name, &gone);
 	if (s->has_job && resource_moved(&s->r, &s->job.lineage)) {
-		rc = follow(e, a, s);
+		rc = inherit_follow(e, a, s);
 		if (rc)
 			return rc < 0 ? rc : 0;
 	}
-	rc = claim(e, a, s);
+	rc = inherit_claim(e, a, s);
 	if (rc)
 		return rc < 0 ? rc : 0;
 	mine = s->has_job && resource_has_lineage(&s->r, &s->job.lineage);
@@ -1181,7 +548,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (s->has_job && s->job.guard != GUARD_NONE) {
 		rc = guard_void(e, a->name, &s->job);
 		if (rc == 0)
-			rc = put_job(e, a->name, &s->job);
+			rc = job_put(e, a->name, &s->job);
 		if (rc < 0)
 			return rc;
 	}
@@ -1189,7 +556,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 		/* What counts as drift may be something else now. */
 		s->job.policy = s->policy;
 		a->observe = true;
-		rc = put_job(e, a->name, &s->job);
+		rc = job_put(e, a->name, &s->job);
 		if (rc < 0)
 			return rc;
 	}
@@ -1197,7 +564,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	    (!s->in || !mine || other)) {
 		/* Not ours to remove any more, and not what another driver
 		 * has. */
-		rc = del_job(e, a->name, &s->job);
+		rc = job_del(e, a->name, &s->job);
 		if (rc < 0)
 			return rc;
 		s->has_job = false;
@@ -1207,7 +574,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (none) {
 		rc = apart ? orphan(e, a, s) : 0;
 		return rc < 0 ? rc
-			      : say_state(e, a, s, STATE_IDLE,
+			      : sight_say(e, a, s, STATE_IDLE,
 					  ch_str(s->has_job
 							 ? "driver none: what "
 							   "is there is left"
@@ -1216,7 +583,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 	if (!s->want.any)
 		return s->has_job ? 0 : rest(e, a, s);
 	if (resource_is_split(&s->r))
-		return say_state(e, a, s, STATE_CONFLICT,
+		return sight_say(e, a, s, STATE_CONFLICT,
 				 ch_str("two resources of one name: write "
 					"spec to settle it"));
 	if (!has_driver(e, s->driver)) {
@@ -1226,7 +593,7 @@ static int consider(struct ch_engine *e, struct act *a, struct sight *s)
 			    (const char *)s->driver.p);
 		rc = strbuf_error(&text);
 		if (rc == 0)
-			rc = say_state(e, a, s, STATE_FAILED,
+			rc = sight_say(e, a, s, STATE_FAILED,
 				       strbuf_bytes(&text));
 		strbuf_release(&text);
 		return rc;
@@ -1327,88 +694,6 @@ static int look_at(struct ch_engine *e, struct act *a)
 	return rc;
 }
 
-/* Records that no act speaks for: looked at in passing, a few at a time. */
-
-struct scrub {
-	struct ch_engine *e;
-	size_t left;
-	int rc;
-};
-
-static int scrub_one(void *arg, struct ch_bytes key, struct ch_bytes value)
-{
-	struct scrub *s = arg;
-	struct act *a;
-
-	(void)value;
-	if (!s->left)
-		return 1;
-	s->left--;
-	s->rc = act_get(s->e, key, &a);
-	if (s->rc < 0)
-		return s->rc;
-	a->observe = true;
-	act_look(s->e, a);
-	strbuf_reset(&s->e->scrub);
-	strbuf_add(&s->e->scrub, key.p, key.len);
-	strbuf_add_char(&s->e->scrub, '\0'); /* The next key after it. */
-	return strbuf_error(&s->e->scrub);
-}
-
-/*
- * What is stored may be older than others know: at the start each site that
- * is there has a moment to say so, before anything is put in force by it. One
- * that cannot be reached is not waited for, one that dials us has 3 beats.
- */
-static bool awaits_peers(const struct ch_engine *e)
-{
-	uint64_t ms = e->now_ms - e->start_ms;
-
-	for (size_t i = 0; i < e->n_peers; i++) {
-		const struct peer *p = e->peers[i];
-
-		if (!p->is_vetted && !p->is_unreachable &&
-		    ms < (p->address[0] ? FIRST_WORD_MS
-					: 3u * e->cfg.heartbeat_ms))
-			return true;
-	}
-	return false;
-}
-
-static int scrub(struct ch_engine *e)
-{
-	struct scrub s = {e, e->scrubbed ? SCRUB_LATER : SCRUB_FIRST, 0};
-	int rc;
-
-	if (!e->scrubbed && awaits_peers(e)) {
-		update_by(e, e->now_ms + e->cfg.heartbeat_ms / 4 + 1);
-		return 0;
-	}
-	if (e->now_ms < e->scrub_ms) {
-		update_by(e, e->scrub_ms);
-		return 0;
-	}
-	if ((e->look_first || e->slot_first) && !e->scrubbed) {
-		/* The first pass goes no faster than its jobs do. */
-		e->scrub_ms = e->now_ms + 10;
-		update_by(e, e->scrub_ms);
-		return 0;
-	}
-	rc = db_scan(e, COL_RECORD, ch_str(""), strbuf_bytes(&e->scrub),
-		     scrub_one, &s);
-	if (rc < 0)
-		return rc;
-	if (rc == 1) {
-		e->scrub_ms = e->now_ms + (e->scrubbed ? SCRUB_STEP_MS : 1);
-	} else {
-		strbuf_reset(&e->scrub);
-		e->scrubbed = true;
-		e->scrub_ms = e->now_ms + SCRUB_REST_MS;
-	}
-	update_by(e, e->scrub_ms);
-	return 0;
-}
-
 int plan_start(struct ch_engine *e)
 {
 	e->scrub_ms = e->now_ms;
@@ -1418,7 +703,7 @@ int plan_start(struct ch_engine *e)
 int plan_run(struct ch_engine *e)
 {
 	struct act *list;
-	int rc = scrub(e);
+	int rc = scrub_run(e);
 
 	while (rc == 0 && e->n_due && e->due[0]->due_ms <= e->now_ms) {
 		struct act *a = e->due[0];
@@ -1507,192 +792,4 @@ void plan_hurry(struct ch_engine *e, struct ch_bytes name)
 		return;
 	a->retry_ms = e->now_ms;
 	act_look(e, a);
-}
-
-/* How jobs went. */
-
-static int failed(struct ch_engine *e, struct act *a, struct sight *s,
-		  const struct ch_ran *ran)
-{
-	uint64_t ms = RETRY_MIN_MS;
-	enum state state = STATE_FAILED;
-
-	a->tries++;
-	a->tried = a->verb;
-	a->tried_version = a->asked.version;
-	a->retry_never = !ran->retry && a->verb == CH_APPLY;
-	for (uint32_t i = 1; i < a->tries && ms < RETRY_MAX_MS; i++)
-		ms *= 2;
-	if (ms > RETRY_MAX_MS)
-		ms = RETRY_MAX_MS;
-	ms = ms / 2 + rng_below(&e->rng, ms);
-	if (ms < ran->retry_ms)
-		ms = ran->retry_ms;
-	a->retry_ms = e->now_ms + ms;
-	if (a->verb == CH_APPLY && ran->nothing && !s->job.ours &&
-	    s->job.phase == JOB_BEGUN) {
-		/* What is there is not ours: it is not known as such. */
-		int rc = del_job(e, a->name, &s->job);
-
-		if (rc < 0)
-			return rc;
-		s->has_job = false;
-	}
-	if (a->verb == CH_APPLY &&
-	    !version_equal(&a->tried_version, &s->version))
-		return 0; /* Another version is desired by now. */
-	if (a->verb == CH_OBSERVE) {
-		state = STATE_DEGRADED;
-		a->observe = true;
-	} else if (a->verb == CH_WITHDRAW) {
-		state = STATE_REMOVING;
-	}
-	return s->have ? say_state(e, a, s, state, ran->message) : 0;
-}
-
-static int applied(struct ch_engine *e, struct act *a, struct sight *s,
-		   const struct ch_ran *ran)
-{
-	int rc;
-
-	s->job.phase = JOB_APPLIED;
-	s->job.version = a->asked.version;
-	s->job.effective = ran->effective;
-	s->job.ours = true;
-	s->job.n_before = 0;
-	s->has_job = true;
-	a->tries = 0;
-	rc = del_orphan(e, a, &s->job);
-	return rc < 0 ? rc : put_job(e, a->name, &s->job);
-}
-
-/* What a driver saw, or says after an apply. */
-static int seen(struct ch_engine *e, struct act *a, struct sight *s,
-		const struct ch_ran *ran)
-{
-	bool current = version_equal(&s->job.version, &s->version) && s->in &&
-		       ch_bytes_equal(s->job.driver, s->driver) &&
-		       !resource_is_split(&s->r);
-	enum state state = ran->healthy ? STATE_READY : STATE_APPLYING;
-	struct strbuf buf = STRBUF_INIT;
-	struct report r;
-	int rc;
-
-	a->tries = 0;
-	if (!s->have || !current)
-		return 0; /* Another version is desired by now: go on to it. */
-	if (!ran->healthy) {
-		a->observe = true;
-		a->look_again_ms = e->now_ms + LOOK_AGAIN_MS;
-		if (a->verb == CH_OBSERVE)
-			state = STATE_DEGRADED;
-	}
-	if (ran->has_observed && ran->observed.len <= REPORT_OBSERVED_MAX) {
-		rc = last_said(e, a->name, &buf, &r);
-		if (rc == 0) {
-			r.observed = ran->observed;
-			rc = say(e, &s->r, &r);
-		}
-		strbuf_release(&buf);
-		if (rc < 0)
-			return rc;
-	}
-	return say_state(e, a, s, state, ran->message);
-}
-
-/* It is not as it was applied, and the policy is not to mend that. */
-static int drifted(struct ch_engine *e, struct act *a, struct sight *s,
-		   const struct ch_ran *ran)
-{
-	bool ignore = s->job.policy & JOB_IGNORE;
-	struct strbuf text = STRBUF_INIT, buf = STRBUF_INIT;
-	struct ch_ran seen_so = *ran;
-	struct report r;
-	int rc;
-
-	strbuf_addf(&text, "%.*s (policy drift %s)", (int)ran->message.len,
-		    (const char *)ran->message.p, ignore ? "ignore" : "report");
-	seen_so.message = strbuf_bytes(&text);
-	seen_so.healthy = ignore;
-	rc = strbuf_error(&text);
-	if (rc == 0)
-		rc = last_said(e, a->name, &buf, &r);
-	if (rc == 0 && !ignore && r.state != STATE_DEGRADED)
-		update_notice(e, "drift", a->name, engine_name(e),
-			      &s->job.version, ch_str(""), "%.*s",
-			      (int)ran->message.len,
-			      (const char *)ran->message.p);
-	if (rc == 0)
-		rc = seen(e, a, s, &seen_so);
-	strbuf_release(&buf);
-	strbuf_release(&text);
-	return rc;
-}
-
-static int ran_job(struct ch_engine *e, struct act *a, struct sight *s,
-		   const struct ch_ran *ran)
-{
-	int rc;
-
-	if (ran->err)
-		return failed(e, a, s, ran);
-	switch (a->verb) {
-	case CH_APPLY:
-		rc = applied(e, a, s, ran);
-		return rc < 0 ? rc : seen(e, a, s, ran);
-	case CH_OBSERVE:
-		if (!ran->drift)
-			return seen(e, a, s, ran);
-		if (s->job.policy & (JOB_REPORT | JOB_IGNORE))
-			return drifted(e, a, s, ran);
-		update_notice(e, "drift", a->name, engine_name(e),
-			      &s->job.version, ch_str(""), "%.*s",
-			      (int)ran->message.len,
-			      (const char *)ran->message.p);
-		s->job.phase = JOB_BEGUN;
-		return put_job(e, a->name, &s->job);
-	case CH_WITHDRAW:
-		a->tries = 0;
-		a->withdraw_ms = 0;
-		update_notice(e, "withdrawn", a->name, engine_name(e),
-			      &s->job.version, ch_str(""), "%s", "");
-		return del_job(e, a->name, &s->job);
-	}
-	return 0;
-}
-
-bool plan_uses(const struct ch_engine *e, const struct ch_hash *body)
-{
-	for (size_t i = 0; i < CH_RUNNING_MAX; i++) {
-		const struct act *a = e->running[i];
-
-		if (a && a->verb == CH_APPLY &&
-		    (hash_cmp(&a->spec, body) == 0 ||
-		     hash_cmp(&a->patch, body) == 0))
-			return true;
-	}
-	return false;
-}
-
-int plan_ran(struct ch_engine *e, const struct ch_ran *ran)
-{
-	struct act *a = NULL;
-	struct sight s;
-	int rc;
-
-	for (size_t i = 0; i < CH_RUNNING_MAX; i++)
-		if (e->running[i] && e->running[i]->job == ran->job) {
-			a = e->running[i];
-			e->running[i] = NULL;
-			break;
-		}
-	if (!a)
-		return 0;
-	a->job = 0;
-	rc = sight_open(e, a->name, &s);
-	if (rc == 0 && s.has_job)
-		rc = ran_job(e, a, &s, ran);
-	sight_close(&s);
-	act_look(e, a);
-	return rc;
 }

@@ -207,14 +207,9 @@ static int restored_clock(struct ch_engine *e, const struct record *r,
 static int forget_clock(struct ch_engine *e, struct ch_bytes name)
 {
 	struct strbuf key = STRBUF_INIT;
-	int rc;
 
 	key_unconfirmed(&key, name);
-	rc = strbuf_error(&key);
-	if (rc == 0)
-		rc = db_del(e, COL_SYS, strbuf_bytes(&key));
-	strbuf_release(&key);
-	return rc;
+	return db_del_key(e, COL_SYS, &key);
 }
 
 /* --- Amnesia. ------------------------------------------------------------ */
