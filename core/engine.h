@@ -8,7 +8,7 @@
  *	body.c      bodies, likewise
  *	parcel.c    how much of them came before what needs them
  *	trash.c     what was deleted, and can be restored
- *	change.c    what users ask for
+ *	change.c    what users ask for (edit.h: its parts)
  *	move.c      renames, and what did not know of them
  *	sites.c     the file sites, read and edited
  *	merge.c     concurrent versions that become one
