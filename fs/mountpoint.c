@@ -2,6 +2,7 @@
 #include "fs/mountpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <mntent.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -72,11 +73,16 @@ static bool is_cheops(const char *path, char *from, size_t from_len)
 int mountpoint_prepare(const char *path, struct err *reterr)
 {
 	char from[256] = "";
-	struct stat st;
+	struct statx st;
 	int r = 0;
 
 	for (unsigned int i = 0; i < STALE_MAX; i++) {
-		r = stat(path, &st) < 0 ? -errno : 0;
+		/* The kernel knows the attributes of a mount whose agent died
+		 * for a minute yet: ask the agent itself. */
+		r = statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_TYPE,
+			  &st) < 0
+			    ? -errno
+			    : 0;
 		/* ECONNABORTED: its connection was aborted by hand. */
 		if (r != -ENOTCONN && r != -ECONNABORTED)
 			break;
@@ -95,7 +101,7 @@ int mountpoint_prepare(const char *path, struct err *reterr)
 	if (r < 0)
 		return err_set(reterr, r, "the mount point %s: %s", path,
 			       strerror(-r));
-	if (!S_ISDIR(st.st_mode))
+	if (!S_ISDIR(st.stx_mode))
 		return err_set(reterr, -ENOTDIR,
 			       "the mount point %s is no directory; write one "
 			       "that is",

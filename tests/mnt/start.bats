@@ -230,6 +230,17 @@ print('bound'); time.sleep(60)"
 	equal "$(grep -c " $M " /proc/self/mounts)" 1
 }
 
+@test "start: a stale mount whose attributes the kernel still knows, too" {
+	site_up nantes
+	# Nothing but a stat of the mount point, just before.
+	stat "$M" >/dev/null
+	site_kill9 nantes
+	stat "$M" >/dev/null
+	site_up nantes
+	cat "$M/.version"
+	equal "$(grep -c " $M " /proc/self/mounts)" 1
+}
+
 @test "end: umount ends the agent and lets the store go" {
 	local pid
 
